@@ -1,0 +1,105 @@
+// What a user says of a deployment: Ray Serve's options, by Ray Serve's names and defaults.
+//
+// Plain values. Ranges are those of the behaviour specification, section 2.1; config/ checks
+// them and fills these from JSON. Durations are in seconds where the option's name ends in _s.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace penstock {
+
+// How a deployment follows its traffic (behaviour specification, 5.1).
+struct AutoscalingSpec {
+  // How the load of the look-back window becomes one number.
+  enum class Aggregation { kMean, kMax, kMin };
+
+  int min_replicas = 1;                            // >= 0; 0 lets it go to sleep
+  std::optional<int> initial_replicas;             // min <= initial <= max
+  int max_replicas = 1;                            // >= 1, >= min; 100 with num_replicas="auto"
+  double target_ongoing_requests = 2;              // > 0; per replica, running and queued
+  double metrics_interval_s = 10;                  // > 0
+  double look_back_period_s = 30;                  // > 0
+  double smoothing_factor = 1;                     // > 0
+  std::optional<double> upscale_smoothing_factor;  // > 0
+  std::optional<double> downscale_smoothing_factor;
+  std::optional<double> upscaling_factor;  // > 0; gain, before the two above
+  std::optional<double> downscaling_factor;
+  double upscale_delay_s = 30;                        // >= 0
+  double downscale_delay_s = 600;                     // >= 0
+  std::optional<double> downscale_to_zero_delay_s;    // >= 0; absent: downscale_delay_s
+  Aggregation aggregation_function = Aggregation::kMean;
+
+  // upscaling_factor, else upscale_smoothing_factor, else smoothing_factor.
+  double UpscaleGain() const;
+  // The same for shrinking.
+  double DownscaleGain() const;
+
+  friend bool operator==(const AutoscalingSpec&, const AutoscalingSpec&) = default;
+};
+
+inline double AutoscalingSpec::UpscaleGain() const {
+  return upscaling_factor.value_or(upscale_smoothing_factor.value_or(smoothing_factor));
+}
+
+inline double AutoscalingSpec::DownscaleGain() const {
+  return downscaling_factor.value_or(downscale_smoothing_factor.value_or(smoothing_factor));
+}
+
+// The part of a runtime environment that the engine prepares.
+struct RuntimeEnv {
+  std::map<std::string, std::string> env_vars;  // set for the replica; they win over everything
+  std::string working_dir;                      // folder it starts in and imports from; "" for none
+  std::vector<std::string> py_modules;          // folders whose parent it imports from
+
+  friend bool operator==(const RuntimeEnv&, const RuntimeEnv&) = default;
+};
+
+// What each replica asks for: ray_actor_options.
+struct ReplicaResources {
+  std::optional<double> num_cpus;             // absent: 1
+  std::optional<double> num_gpus;             // absent: 0
+  std::optional<double> memory;               // bytes
+  std::optional<double> object_store_memory;  // bytes
+  std::map<std::string, double> resources;    // custom and accelerator resources
+  std::string accelerator_type;               // "" for none
+  std::map<std::string, std::string> label_selector;
+  std::vector<std::map<std::string, std::string>> fallback_label_selectors;
+  RuntimeEnv runtime_env;
+
+  friend bool operator==(const ReplicaResources&, const ReplicaResources&) = default;
+};
+
+// What a caller is told when the queue is full.
+struct BackpressureSpec {
+  int status_code = 503;                // or 429
+  std::optional<double> retry_after_s;  // >= 0; rounded up in the Retry-After header
+
+  friend bool operator==(const BackpressureSpec&, const BackpressureSpec&) = default;
+};
+
+// One deployment.
+struct DeploymentSpec {
+  std::string name;
+  int num_replicas = 1;  // >= 1; what is wanted when `autoscaling` is absent
+  int max_ongoing_requests = 5;  // > 0; per replica, over all callers
+  int max_queued_requests = -1;  // -1: no limit, else >= 1; per caller
+  BackpressureSpec backpressure;
+  std::string user_config = "null";         // JSON
+  double graceful_shutdown_timeout_s = 20;  // >= 0
+  double graceful_shutdown_wait_loop_s = 2; // >= 0
+  double health_check_period_s = 10;        // > 0
+  double health_check_timeout_s = 30;       // > 0
+  int max_constructor_retry_count = 20;     // > 0
+  double rolling_update_percentage = 0.2;   // (0, 1]
+  int max_surge_percent = 0;                // 0..100
+  std::optional<int> max_replicas_per_node; // 1..100
+  std::optional<AutoscalingSpec> autoscaling;
+  ReplicaResources replica_resources;
+
+  friend bool operator==(const DeploymentSpec&, const DeploymentSpec&) = default;
+};
+
+}  // namespace penstock

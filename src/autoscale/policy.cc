@@ -1,0 +1,89 @@
+#include "autoscale/policy.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace penstock::autoscale {
+namespace {
+
+// Serve compares elapsed seconds as doubles with this much slack.
+constexpr Duration kDelaySlack = std::chrono::microseconds(1);
+
+int CeilCount(double value) { return static_cast<int>(std::ceil(value)); }
+
+int Desired(const AutoscalingSpec& spec, const Load& load) {
+  if (load.running == 0) return load.target;
+  // The order of operations is Serve's: another one rounds differently at whole numbers.
+  const double ratio = load.requests / (spec.target_ongoing_requests * load.running);
+  const double raw = load.running * ratio;
+  const double delta = raw - load.running;
+  const double gain = delta > 0 ? spec.UpscaleGain() : spec.DownscaleGain();
+  int desired = CeilCount(load.running + gain * delta);
+  // A gain below one must not stop the shrinking short of what the load allows.
+  if (CeilCount(raw) < load.running && desired == load.running) --desired;
+  return std::max(0, desired);
+}
+
+struct Delayed {
+  int count;
+  DelayState state;
+  const char* rule;
+  TimePoint due;
+};
+
+Delayed HoldBack(const AutoscalingSpec& spec, int desired, int target, DelayState state,
+                 TimePoint now) {
+  if (desired == target) return {target, {}, "steady", kNever};
+  const bool up = desired > target;
+  if (up ? state.direction <= 0 : state.direction >= 0) state = {0, now};
+  state.direction += up ? 1 : -1;
+  double delay_s = up ? spec.upscale_delay_s : spec.downscale_delay_s;
+  if (!up && target == 1) {
+    delay_s = spec.downscale_to_zero_delay_s.value_or(spec.downscale_delay_s);
+  } else if (!up) {
+    desired = std::max(desired, 1);  // the last replica has a delay of its own
+  }
+  const TimePoint due = state.since + FromSeconds(delay_s);
+  if (now + kDelaySlack >= due) return {desired, {}, up ? "upscale" : "downscale", kNever};
+  return {target, state, up ? "upscale_delay" : "downscale_delay", due};
+}
+
+}  // namespace
+
+Decision Decide(const AutoscalingSpec& spec, const Load& load, const DelayState& state,
+                TimePoint now) {
+  Decision decision{.state = state};
+  const auto clamp = [&](int n) {
+    return std::max(spec.min_replicas, std::min(spec.max_replicas, n));
+  };
+  if (load.running == 0 && load.requests > 0) {
+    decision.desired = std::max(CeilCount(spec.UpscaleGain()), load.target);
+    decision.rule = "cold_start";
+    decision.target = clamp(decision.desired);
+    return decision;
+  }
+  decision.desired = Desired(spec, load);
+  if (load.running == 0 && decision.desired > 0) {
+    decision.rule = "starting";
+    decision.target = clamp(decision.desired);
+    return decision;
+  }
+  const Delayed delayed = HoldBack(spec, decision.desired, load.target, state, now);
+  decision.state = delayed.state;
+  decision.rule = delayed.rule;
+  decision.due = delayed.due;
+  decision.target = clamp(delayed.count);
+  return decision;
+}
+
+int InitialTarget(const AutoscalingSpec& spec, int current) {
+  return std::max(spec.min_replicas,
+                  std::min(spec.max_replicas, spec.initial_replicas.value_or(current)));
+}
+
+int AtCapacity(int n, double capacity) {
+  if (n == 0 || capacity == 0) return 0;
+  return std::max(1, static_cast<int>(std::floor(n * capacity / 100 + 0.5)));
+}
+
+}  // namespace penstock::autoscale

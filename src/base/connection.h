@@ -1,0 +1,81 @@
+// A stream socket that carries frames, on one loop.
+//
+// Frames sent during a turn leave in one system call at its end. Memory is bounded by the
+// protocols above: streams have credit, the control protocol has few messages.
+//
+// Thread: the loop's.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/frame.h"
+#include "base/loop.h"
+
+namespace penstock::base {
+
+class Connection final : public FdHandler,
+                         public TurnEndHandler,
+                         public std::enable_shared_from_this<Connection> {
+  // Only Open makes connections: one that is not shared could not survive its own callbacks.
+  struct Key {
+    explicit Key() = default;
+  };
+
+ public:
+  // What the owner of a connection is told. Each may call Close, and may drop its reference.
+  struct Callbacks {
+    std::function<void(const Frame&)> on_frame;
+    // Once, when the peer or an error ended it; not after Close. `why` is for people.
+    std::function<void(const std::string& why)> on_closed;
+  };
+
+  // Takes over a connected, non-blocking stream socket. Frames with a longer payload than
+  // `max_payload` bytes end the connection.
+  static std::shared_ptr<Connection> Open(Loop& loop, UniqueFd socket, std::size_t max_payload,
+                                          Callbacks callbacks);
+
+  Connection(Key, Loop& loop, UniqueFd socket, std::size_t max_payload, Callbacks callbacks);
+  ~Connection() override;
+
+  // Queues a frame whose payload is the pieces one after another; `head.length` is set here.
+  // After the connection ended it is dropped: on_closed has said so already.
+  void Send(FrameHead head, std::string_view payload = {}, std::string_view more = {});
+
+  // Ends it now; what was queued is sent if the socket takes it. No callback follows.
+  void Close();
+
+  // Bytes queued and not yet taken by the kernel.
+  std::size_t unsent() const { return out_.size() - sent_; }
+
+  // False after Close or on_closed.
+  bool open() const { return static_cast<bool>(socket_); }
+
+  // Process id of the peer, from the kernel; 0 when it does not say.
+  int peer_pid() const;
+
+  void OnEvents(std::uint32_t events) override;
+  void OnTurnEnd() override;
+
+ private:
+  bool Receive();
+  bool HandleFrames();
+  void Flush();
+  void Fail(const std::string& why);
+
+  Loop& loop_;
+  UniqueFd socket_;
+  std::size_t max_payload_;
+  Callbacks callbacks_;
+  std::vector<char> in_;
+  std::size_t in_end_ = 0;  // in_[0, in_end_) has been received and not yet handled
+  std::string out_;
+  std::size_t sent_ = 0;  // out_[0, sent_) is with the kernel
+  bool want_write_ = false;
+};
+
+}  // namespace penstock::base

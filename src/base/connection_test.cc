@@ -1,0 +1,182 @@
+#include "base/connection.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <string>
+#include <vector>
+
+#include "base/peer.h"
+#include "base/socket.h"
+
+namespace penstock::base {
+namespace {
+
+using std::chrono::milliseconds;
+
+class ConnectionTest : public testing::Test {
+ protected:
+  // Turns the loop until `done`, or fails the test after many turns.
+  void Until(const std::function<bool()>& done) {
+    for (int i = 0; i < 20'000 && !done(); ++i) loop_->RunOnce(milliseconds(10));
+    EXPECT_TRUE(done());
+  }
+
+  std::shared_ptr<Connection> Open(UniqueFd fd, std::size_t max_payload = 1 << 20) {
+    return Connection::Open(
+        *loop_, std::move(fd), max_payload,
+        {.on_frame = [this](const Frame& f) { frames_.emplace_back(f.payload); },
+         .on_closed = [this](const std::string& why) { closed_ = why; }});
+  }
+
+  std::unique_ptr<Loop> loop_ = *Loop::Create();
+  std::vector<std::string> frames_;
+  std::string closed_;
+};
+
+TEST_F(ConnectionTest, CarriesFramesInOrderAcrossAFullSocketBuffer) {
+  auto pair = *MakeSocketPair();
+  const auto a = Open(std::move(pair.ours));
+  const auto b = Open(std::move(pair.theirs));
+  const std::string big(300'000, 'x');
+  for (int i = 0; i < 20; ++i) a->Send({.kind = FrameKind::kBody}, big, std::to_string(i));
+  Until([&] { return frames_.size() == 20; });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(frames_[static_cast<std::size_t>(i)], big + std::to_string(i));
+  EXPECT_EQ(a->unsent(), 0u);
+}
+
+TEST_F(ConnectionTest, ATurnsFramesLeaveTogether) {
+  auto pair = *MakeSocketPair();
+  const auto a = Open(std::move(pair.ours));
+  loop_->Post([&] {
+    for (int i = 0; i < 3; ++i) a->Send({.kind = FrameKind::kBody}, "abc");
+    char byte = 0;
+    EXPECT_LT(::recv(pair.theirs.get(), &byte, 1, MSG_PEEK), 0) << "nothing before the turn's end";
+  });
+  loop_->RunOnce(Duration::zero());
+  char bytes[200];
+  EXPECT_EQ(::recv(pair.theirs.get(), bytes, sizeof bytes, 0), 3 * (16 + 3));
+}
+
+TEST_F(ConnectionTest, SaysOnceWhyItEnded) {
+  auto pair = *MakeSocketPair();
+  const auto a = Open(std::move(pair.ours));
+  pair.theirs.Reset();
+  Until([&] { return !closed_.empty(); });
+  EXPECT_FALSE(a->open());
+  a->Send({.kind = FrameKind::kBody}, "dropped");
+  a->Close();
+}
+
+TEST_F(ConnectionTest, EndsOnAnOversizedFrame) {
+  auto pair = *MakeSocketPair();
+  const auto a = Open(std::move(pair.ours), 10);
+  const auto b = Open(std::move(pair.theirs));
+  b->Send({.kind = FrameKind::kBody}, "12345678901");
+  Until([&] { return !closed_.empty(); });
+  EXPECT_EQ(closed_, "frame of 11 bytes, at most 10 are allowed");
+}
+
+TEST_F(ConnectionTest, OwnerMayDropItInsideACallback) {
+  auto pair = *MakeSocketPair();
+  std::shared_ptr<Connection> a;
+  int frames = 0;
+  a = Connection::Open(*loop_, std::move(pair.ours), 100,
+                       {.on_frame =
+                            [&](const Frame&) {
+                              ++frames;
+                              a->Close();
+                              a.reset();
+                            },
+                        .on_closed = {}});
+  const auto b = Open(std::move(pair.theirs));
+  b->Send({.kind = FrameKind::kBody}, "1");
+  b->Send({.kind = FrameKind::kBody}, "2");
+  Until([&] { return !closed_.empty(); });
+  EXPECT_EQ(frames, 1);
+}
+
+class PeerTest : public ConnectionTest {};
+
+TEST_F(PeerTest, CallsAreAnsweredInAnyOrderWithBlobs) {
+  auto pair = *MakeSocketPair();
+  std::vector<Peer::Respond> waiting;
+  const auto server = Peer::Open(*loop_, std::move(pair.ours),
+                                 {.on_call =
+                                      [&](const std::string&, const Message&, Peer::Respond respond) {
+                                        waiting.push_back(std::move(respond));
+                                      },
+                                  .on_notice = {},
+                                  .on_closed = {}});
+  const auto client = Peer::Open(*loop_, std::move(pair.theirs), {});
+  std::string got;
+  for (const char* name : {"a", "b"}) {
+    client->Call(name, {}, [&got, name](const Result<Message>& r) {
+      got += name + r->json.get<std::string>() + r->blob;
+    });
+  }
+  Until([&] { return waiting.size() == 2; });
+  waiting[1](Message{"two", "blob"});
+  waiting[0](Message{"one", ""});
+  Until([&] { return got.size() > 8; });
+  EXPECT_EQ(got, "btwoblobaone");
+}
+
+TEST_F(PeerTest, ErrorsKeepTheirCode) {
+  auto pair = *MakeSocketPair();
+  const auto server = Peer::Open(*loop_, std::move(pair.ours),
+                                 {.on_call =
+                                      [&](const std::string& method, const Message&,
+                                          const Peer::Respond& respond) {
+                                        respond(Status(Code::kNotFound, "no " + method));
+                                      },
+                                  .on_notice = {},
+                                  .on_closed = {}});
+  const auto client = Peer::Open(*loop_, std::move(pair.theirs), {});
+  Status status;
+  client->Call("verb", {}, [&](const Result<Message>& r) { status = r.status(); });
+  Until([&] { return !status.ok(); });
+  EXPECT_EQ(status, Status(Code::kNotFound, "no verb"));
+}
+
+TEST_F(PeerTest, CallsUnderWayFailWhenTheConnectionEnds) {
+  auto pair = *MakeSocketPair();
+  const auto client = Peer::Open(*loop_, std::move(pair.ours), {});
+  Status status;
+  client->Call("verb", {}, [&](const Result<Message>& r) { status = r.status(); });
+  pair.theirs.Reset();
+  Until([&] { return !status.ok(); });
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  Status later;
+  client->Call("verb", {}, [&](const Result<Message>& r) { later = r.status(); });
+  EXPECT_EQ(later.code(), Code::kUnavailable);
+}
+
+TEST_F(PeerTest, NoticesNeedNoAnswer) {
+  auto pair = *MakeSocketPair();
+  std::string got;
+  const auto server = Peer::Open(
+      *loop_, std::move(pair.ours),
+      {.on_call = {},
+       .on_notice = [&](const std::string& method, const Message& m) { got = method + m.blob; },
+       .on_closed = {}});
+  const auto client = Peer::Open(*loop_, std::move(pair.theirs), {});
+  client->Notify("load", {{}, "bytes"});
+  Until([&] { return !got.empty(); });
+  EXPECT_EQ(got, "loadbytes");
+}
+
+TEST_F(PeerTest, GarbageEndsTheConnection) {
+  auto pair = *MakeSocketPair();
+  const auto server = Peer::Open(*loop_, std::move(pair.ours),
+                                 {.on_call = {},
+                                  .on_notice = {},
+                                  .on_closed = [&](const std::string& why) { closed_ = why; }});
+  const auto other = Open(std::move(pair.theirs));
+  other->Send({.kind = FrameKind::kControl, .aux = 1}, "\x05\0\0\0{oops", {});
+  other->Send({.kind = FrameKind::kControl, .aux = 1}, std::string("\x05\0\0\0{oops", 9));
+  Until([&] { return closed_.find("control message") != std::string::npos; });
+}
+
+}  // namespace
+}  // namespace penstock::base

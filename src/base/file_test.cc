@@ -1,0 +1,56 @@
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+namespace penstock::base {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  FileTest() {
+    std::string name = testing::TempDir() + "penstock_file_XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~FileTest() override { RemoveTree(folder_); }
+
+  std::string folder_;
+};
+
+TEST_F(FileTest, WritesWholeFilesAndReadsThemBack) {
+  const std::string path = folder_ + "/f";
+  ASSERT_TRUE(WriteFileAtomic(path, "one").ok());
+  ASSERT_TRUE(WriteFileAtomic(path, std::string_view("two\0three", 9)).ok());
+  EXPECT_EQ(*ReadFile(path), std::string_view("two\0three", 9));
+  EXPECT_EQ(ListDir(folder_), std::vector<std::string>{"f"}) << "no temporary file stays";
+}
+
+TEST_F(FileTest, MissingFilesAreNamed) {
+  const auto read = ReadFile(folder_ + "/none");
+  EXPECT_EQ(read.status().code(), Code::kNotFound);
+  EXPECT_NE(read.status().message().find("/none"), std::string::npos);
+  EXPECT_FALSE(WriteFileAtomic(folder_ + "/no/such/f", "x").ok());
+}
+
+TEST_F(FileTest, TailHoldsWholeLines) {
+  const std::string path = folder_ + "/log";
+  ASSERT_TRUE(WriteFileAtomic(path, "first\nsecond\nthird\n").ok());
+  EXPECT_EQ(ReadTail(path, 100), "first\nsecond\nthird\n");
+  EXPECT_EQ(ReadTail(path, 10), "third\n");
+  EXPECT_EQ(ReadTail(folder_ + "/none", 10), "");
+}
+
+TEST_F(FileTest, FoldersComeAndGoWhole) {
+  const std::string deep = folder_ + "/a/b/c";
+  ASSERT_TRUE(MakeDirs(deep).ok());
+  ASSERT_TRUE(MakeDirs(deep).ok());
+  ASSERT_TRUE(WriteFileAtomic(deep + "/f", "").ok());
+  RemoveTree(folder_ + "/a");
+  EXPECT_TRUE(ListDir(folder_).empty());
+  RemoveTree(folder_ + "/a");
+}
+
+}  // namespace
+}  // namespace penstock::base

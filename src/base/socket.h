@@ -1,0 +1,42 @@
+// Sockets: the few calls that open one. Everything is non-blocking and close-on-exec.
+#pragma once
+
+#include <string>
+
+#include "base/fd.h"
+#include "penstock/status.h"
+
+namespace penstock::base {
+
+// Listens on a Unix socket at `path`, replacing a stale one; only the owner may connect.
+// kInvalidArgument when the path is too long for the kernel (107 bytes).
+Result<UniqueFd> ListenUnix(const std::string& path);
+
+// Connects to `path`. kUnavailable when nobody listens there.
+Result<UniqueFd> ConnectUnix(const std::string& path);
+
+// Listens on a numeric or resolvable host. kUnavailable, with Ray Serve's words, when the
+// address is taken or not ours. Not SO_REUSEPORT: two instances must not share a port unawares.
+Result<UniqueFd> ListenTcp(const std::string& host, int port);
+
+// The next waiting connection; an empty descriptor when there is none.
+UniqueFd Accept(const UniqueFd& listener);
+
+// Two connected stream sockets.
+struct SocketPair {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+// kInternal when the kernel refuses.
+Result<SocketPair> MakeSocketPair();
+
+// "host:port" of the other end, "" when it has none.
+std::string PeerAddress(const UniqueFd& socket);
+
+// The port that a listener got, useful after asking for port 0.
+int LocalPort(const UniqueFd& socket);
+
+// Clears close-on-exec, so that a child inherits it.
+void KeepOnExec(const UniqueFd& fd);
+
+}  // namespace penstock::base
