@@ -1,0 +1,27 @@
+// The options of a deployment that are objects of their own, apart from the large ones.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "penstock/deployment.h"
+#include "penstock/status.h"
+
+namespace penstock::config {
+
+// `backpressure_config`: status_code 503 or 429, retry_after_s >= 0; other keys are refused.
+Result<BackpressureSpec> ParseBackpressure(const nlohmann::json& options);
+
+// `logging_config`: level name or number, encoding, known keys only.
+Status CheckLogging(const nlohmann::json& options);
+
+// `request_router_config`: positive times.
+Status CheckRequestRouter(const nlohmann::json& options);
+
+// `gang_scheduling_config`: gang_size >= 1.
+Status CheckGang(const nlohmann::json& options);
+
+// `deployment_actors`: a list with unique names.
+Status CheckDeploymentActors(const nlohmann::json& options);
+
+}  // namespace penstock::config

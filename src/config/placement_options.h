@@ -1,0 +1,20 @@
+// The options of a deployment that shape where its replicas go: bundles, strategy, spreading.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "penstock/deployment.h"
+#include "penstock/status.h"
+
+namespace penstock::config {
+
+// `max_replicas_per_node`: null or 1..100. kWrongType for what is no whole number.
+Result<std::optional<int>> ParseMaxReplicasPerNode(const nlohmann::json& value);
+
+// Everything of `options` (the whole of a deployment's) that concerns placement groups, with
+// Ray Serve's messages: the bundles, their strategy and labels, what must not be combined, and
+// that the replica fits its first bundle.
+Status CheckPlacementGroup(const nlohmann::json& options, const ReplicaResources& replica);
+
+}  // namespace penstock::config
