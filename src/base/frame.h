@@ -29,7 +29,8 @@ enum class FrameKind : std::uint8_t {
 
 // FrameHead::flags, a bit set.
 inline constexpr std::uint8_t kEnd = 1;      // last frame of this direction of the stream
-inline constexpr std::uint8_t kFailure = 2;  // with kReply: the call raised; the body says what
+inline constexpr std::uint8_t kFailure = 2;  // the call raised; the body says what
+inline constexpr std::uint8_t kMore = 4;     // the item goes on in the next frame of the stream
 
 // FrameHead::aux of kRefuse.
 enum class RefuseReason : std::uint16_t { kFull = 1, kLeaving = 2 };

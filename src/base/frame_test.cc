@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "base/exchange.h"
+#include "base/heads.h"
 
 namespace penstock::base {
 namespace {

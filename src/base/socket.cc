@@ -52,6 +52,18 @@ AddressList Resolve(const std::string& host, int port) {
   return {list, &::freeaddrinfo};
 }
 
+// "host:port"; "" for an address without a port.
+std::string AddressText(sockaddr_storage& storage, socklen_t size) {
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  if (storage.ss_family == AF_UNIX ||
+      ::getnameinfo(Generic(storage), size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "";
+  }
+  return std::string(host) + ":" + port;
+}
+
 }  // namespace
 
 Result<UniqueFd> ListenUnix(const std::string& path) {
@@ -116,25 +128,20 @@ std::string PeerAddress(const UniqueFd& socket) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
   if (::getpeername(socket.get(), Generic(storage), &size) != 0) return "";
-  char host[NI_MAXHOST];
-  char port[NI_MAXSERV];
-  if (::getnameinfo(Generic(storage), size, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0 ||
-      storage.ss_family == AF_UNIX) {
-    return "";
-  }
-  return std::string(host) + ":" + port;
+  return AddressText(storage, size);
+}
+
+std::string LocalAddress(const UniqueFd& socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getsockname(socket.get(), Generic(storage), &size) != 0) return "";
+  return AddressText(storage, size);
 }
 
 int LocalPort(const UniqueFd& socket) {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  if (::getsockname(socket.get(), Generic(storage), &size) != 0) return 0;
-  char port[NI_MAXSERV];
-  if (::getnameinfo(Generic(storage), size, nullptr, 0, port, sizeof port, NI_NUMERICSERV) != 0) {
-    return 0;
-  }
-  return std::atoi(port);
+  const std::string address = LocalAddress(socket);
+  const auto colon = address.rfind(':');
+  return colon == std::string::npos ? 0 : std::atoi(address.c_str() + colon + 1);
 }
 
 void KeepOnExec(const UniqueFd& fd) { ::fcntl(fd.get(), F_SETFD, 0); }

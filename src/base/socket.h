@@ -33,7 +33,10 @@ Result<SocketPair> MakeSocketPair();
 // "host:port" of the other end, "" when it has none.
 std::string PeerAddress(const UniqueFd& socket);
 
-// The port that a listener got, useful after asking for port 0.
+// "host:port" of this end, "" when it has none; with the port that a listener on port 0 got.
+std::string LocalAddress(const UniqueFd& socket);
+
+// The port of this end, 0 when it has none.
 int LocalPort(const UniqueFd& socket);
 
 // Clears close-on-exec, so that a child inherits it.

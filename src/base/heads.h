@@ -30,6 +30,7 @@ struct RequestHead {
   std::string_view request_id;            // the client's, or made by the proxy
   std::string_view app;                   // application the request entered by
   std::string_view route;                 // route prefix, "" when it came through a handle
+  std::string_view root_path;             // ASGI root_path: what of the path is not the app's
   std::string_view multiplexed_model_id;  // "" when none
   std::string_view method;                // HTTP method, or the name of the method to call
 

@@ -1,4 +1,4 @@
-#include "base/exchange.h"
+#include "base/heads.h"
 
 #include "base/wire.h"
 
@@ -33,6 +33,7 @@ void AppendRequestHead(std::string& out, const RequestHead& head) {
   writer.PutString(head.request_id);
   writer.PutString(head.app);
   writer.PutString(head.route);
+  writer.PutString(head.root_path);
   writer.PutString(head.multiplexed_model_id);
   writer.PutString(head.method);
   if (head.kind != CallKind::kHttp) return;
@@ -51,6 +52,7 @@ bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_v
   head.request_id = reader.GetString();
   head.app = reader.GetString();
   head.route = reader.GetString();
+  head.root_path = reader.GetString();
   head.multiplexed_model_id = reader.GetString();
   head.method = reader.GetString();
   if (head.kind == CallKind::kHttp) {

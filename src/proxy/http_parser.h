@@ -1,0 +1,73 @@
+// Bytes to HTTP/1.1 requests. Node's llhttp finds the pieces; this keeps them and their limits.
+//
+// Thread: the proxy's loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace penstock::proxy {
+
+// The head of one request. Views point into storage that lives until the next head begins.
+struct HttpHead {
+  std::string_view method;  // "GET"
+  std::string_view target;  // as received: path and query, or an absolute URI
+  std::string_view version; // "1.1" or "1.0"
+  std::vector<std::pair<std::string_view, std::string_view>> headers;  // names in lower case
+  bool keep_alive = false;
+  bool chunked = false;
+  bool upgrade = false;             // asks for another protocol
+  bool expects_continue = false;    // waits for "100 Continue" before it sends the body
+  std::uint64_t content_length = 0; // 0 when absent
+};
+
+class HttpParser {
+ public:
+  // Largest head, request line and headers together, in bytes.
+  static constexpr std::size_t kMaxHead = 64 << 10;
+  static constexpr std::size_t kMaxHeaders = 256;
+
+  // Told in order of each request: one head, pieces of the body, one end.
+  class Sink {
+   public:
+    virtual ~Sink() = default;
+    virtual void OnHead(const HttpHead& head) = 0;
+    virtual void OnBodyPiece(std::string_view piece) = 0;
+    virtual void OnEnd() = 0;
+  };
+
+  // What came of a call of Feed.
+  struct Outcome {
+    std::size_t consumed = 0;  // bytes used; the rest belongs to the next request
+    bool paused = false;       // at the end of a request: call Resume before the next Feed
+    int error_status = 0;      // 400 or 431 when the bytes are no request; nothing more can come
+    std::string error;         // why, for the log
+  };
+
+  // `sink` outlives the parser.
+  explicit HttpParser(Sink& sink);
+  ~HttpParser();
+
+  HttpParser(const HttpParser&) = delete;
+  HttpParser& operator=(const HttpParser&) = delete;
+
+  // Parses `bytes` up to the end of a request at most.
+  Outcome Feed(std::string_view bytes);
+
+  // Goes on with the next request.
+  void Resume();
+
+  // True inside a request: a connection that ends now cut it short.
+  bool in_message() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace penstock::proxy

@@ -1,0 +1,114 @@
+#include "replica/call.h"
+
+#include <utility>
+
+#include "base/protocol.h"
+#include "penstock/check.h"
+#include "replica/runtime.h"
+
+namespace penstock::replica {
+
+using base::FrameHead;
+using base::FrameKind;
+
+Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::uint32_t stream,
+           std::string payload, bool body_ended)
+    : runtime_(runtime),
+      connection_(std::move(connection)),
+      stream_(stream),
+      payload_(std::move(payload)),
+      body_ended_(body_ended),
+      credit_(base::kBodyWindow) {
+  std::string_view body;
+  PENSTOCK_CHECK(base::ParseRequestHead(payload_, head_, body));
+  body_ = body;
+}
+
+std::string Call::TakeBody() {
+  std::string body = std::exchange(body_, {});
+  if (!body_ended_ && !body.empty() && !cancelled_) {
+    connection_->Send({.kind = FrameKind::kCredit,
+                       .stream = stream_,
+                       .ongoing = static_cast<std::uint32_t>(runtime_.ongoing())},
+                      base::EncodeCredit(static_cast<std::uint32_t>(body.size())));
+  }
+  return body;
+}
+
+void Call::Reply(const base::ReplyHead& head, std::string_view body, bool end) {
+  std::string encoded;
+  base::AppendReplyHead(encoded, head);
+  SendFrames(FrameKind::kReply, encoded, body, end, false);
+}
+
+void Call::Reply(std::string_view result, bool failure) {
+  SendFrames(FrameKind::kReply, {}, result, true, failure);
+}
+
+void Call::Send(std::string_view piece, bool end, bool failure) {
+  SendFrames(FrameKind::kBody, {}, piece, end, failure);
+}
+
+// One frame when it fits, else the first and its continuation as body frames. The last one of an
+// ending reply carries the count of what runs without this call.
+void Call::SendFrames(FrameKind first, std::string_view head, std::string_view body, bool end,
+                      bool failure) {
+  if (cancelled_ || finished_) return;
+  const auto self = shared_from_this();
+  replied_ = true;
+  credit_ -= static_cast<std::int64_t>(body.size());
+  const std::size_t inline_limit = body.size() <= base::kInlineBody ? body.size() : base::kBodyPiece;
+  FrameKind kind = first;
+  std::string_view piece = body.substr(0, inline_limit);
+  while (true) {
+    body.remove_prefix(piece.size());
+    const bool last = body.empty();
+    // A piece that goes on in the next frame is told from one that ends here.
+    std::uint8_t flags = last ? std::uint8_t{0} : base::kMore;
+    if (last && end) flags = base::kEnd;
+    if (failure) flags |= base::kFailure;
+    const int ongoing = runtime_.ongoing() - (last && end ? 1 : 0);
+    connection_->Send({.kind = kind,
+                       .flags = flags,
+                       .stream = stream_,
+                       .ongoing = static_cast<std::uint32_t>(ongoing)},
+                      head, piece);
+    if (last) break;
+    head = {};
+    kind = FrameKind::kBody;
+    piece = body.substr(0, base::kBodyPiece);
+  }
+  if (end) Finish();
+}
+
+void Call::Finish() {
+  if (std::exchange(finished_, true)) return;
+  const auto self = shared_from_this();
+  on_body_ = nullptr;
+  on_writable_ = nullptr;
+  runtime_.OnFinished(*this, connection_.get());
+}
+
+// Listeners are copied before they run: one that ends the call is dropped while it runs.
+void Call::OnBody(std::string_view piece, bool end) {
+  body_ += piece;
+  body_ended_ = body_ended_ || end;
+  if (const auto listener = on_body_) listener();
+}
+
+void Call::OnCredit(std::uint32_t bytes) {
+  const bool was_writable = writable();
+  credit_ += bytes;
+  if (was_writable || !writable()) return;
+  if (const auto listener = on_writable_) listener();
+}
+
+void Call::OnCancel() {
+  const auto self = shared_from_this();
+  cancelled_ = true;
+  body_ended_ = true;
+  if (const auto listener = on_body_) listener();
+  if (const auto listener = on_writable_) listener();
+}
+
+}  // namespace penstock::replica

@@ -1,0 +1,89 @@
+// One admitted request inside a replica.
+//
+// Thread: the replica's loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/connection.h"
+#include "base/heads.h"
+
+namespace penstock::replica {
+
+class Runtime;
+
+class Call : public std::enable_shared_from_this<Call> {
+ public:
+  // `payload` is that of the request frame and has been parsed once without error. `stream` on
+  // `connection` carries the reply. `runtime` outlives the call.
+  Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::uint32_t stream,
+       std::string payload, bool body_ended);
+
+  // Method, path, headers, ...; valid as long as the call.
+  const base::RequestHead& head() const { return head_; }
+
+  // Takes what has arrived of the body, and lets the router send as much again.
+  std::string TakeBody();
+
+  // True when no more of the body comes than TakeBody returns.
+  bool body_ended() const { return body_ended_; }
+
+  // Called when more of the body arrived or it ended, and when the call was cancelled.
+  void SetOnBody(std::function<void()> on_body) { on_body_ = std::move(on_body); }
+
+  // Starts the reply to a kHttp request. With `end`, `body` is all of it.
+  void Reply(const base::ReplyHead& head, std::string_view body, bool end);
+
+  // The reply to a kCall request: a result, or with `failure` an exception. Not for streams.
+  void Reply(std::string_view result, bool failure);
+
+  // A further piece of a body, or an item of a stream. A stream of items (kStreamReply) is made
+  // of Send alone; with `failure` the piece is the exception that ended it.
+  void Send(std::string_view piece, bool end, bool failure = false);
+
+  // False when the router should consume first. Sending is allowed all the same; what is sent
+  // is kept in memory.
+  bool writable() const { return credit_ > 0; }
+
+  // Called when writable() turns true, and when the call was cancelled.
+  void SetOnWritable(std::function<void()> on_writable) { on_writable_ = std::move(on_writable); }
+
+  // Nobody waits for the reply: replies and pieces are dropped.
+  bool cancelled() const { return cancelled_; }
+
+  // True once a reply was started.
+  bool replied() const { return replied_; }
+
+  // Ends the call without a (further) reply: after a cancellation. Idempotent.
+  void Finish();
+
+  // For the runtime.
+  void OnBody(std::string_view piece, bool end);
+  void OnCredit(std::uint32_t bytes);
+  void OnCancel();
+  std::uint32_t stream() const { return stream_; }
+
+ private:
+  void SendFrames(base::FrameKind first, std::string_view head, std::string_view body, bool end,
+                  bool failure);
+
+  Runtime& runtime_;
+  std::shared_ptr<base::Connection> connection_;
+  std::uint32_t stream_;
+  std::string payload_;  // head_ points into it
+  base::RequestHead head_;
+  std::string body_;
+  bool body_ended_;
+  bool replied_ = false;
+  bool cancelled_ = false;
+  bool finished_ = false;
+  std::int64_t credit_;
+  std::function<void()> on_body_;
+  std::function<void()> on_writable_;
+};
+
+}  // namespace penstock::replica

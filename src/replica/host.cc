@@ -1,0 +1,75 @@
+#include "replica/host.h"
+
+#include <utility>
+
+namespace penstock::replica {
+namespace {
+
+using base::Json;
+using base::Message;
+using base::Peer;
+
+// Passes the outcome of a step on to the agent.
+UserCode::Done Answer(Peer::Respond respond) {
+  return [respond = std::move(respond)](Result<Json> outcome) {
+    if (outcome.ok()) {
+      respond(Message{*std::move(outcome), ""});
+    } else {
+      respond(outcome.status());
+    }
+  };
+}
+
+}  // namespace
+
+Host::Host(base::Loop& loop, base::UniqueFd control, UserCode& user_code,
+           std::function<void()> on_exit)
+    : user_code_(user_code), runtime_(loop, user_code), on_exit_(std::move(on_exit)) {
+  agent_ = Peer::Open(loop, std::move(control),
+                      {.on_call =
+                           [this](const std::string& method, Message params, Peer::Respond respond) {
+                             OnCall(method, params.json, std::move(respond));
+                           },
+                       .on_notice = {},
+                       .on_closed = [this](const std::string&) { on_exit_(); }});
+}
+
+void Host::OnCall(const std::string& method, const Json& params, Peer::Respond respond) {
+  if (method == "replica.init") {
+    Initialize(params, std::move(respond));
+  } else if (method == "replica.reconfigure") {
+    Reconfigure(params, std::move(respond));
+  } else if (method == "replica.health") {
+    user_code_.CheckHealth(Answer(std::move(respond)));
+  } else if (method == "replica.drain") {
+    runtime_.Drain([respond = std::move(respond)] { respond(Message{}); });
+  } else if (method == "replica.stop") {
+    user_code_.Shutdown([this, respond = std::move(respond)](Result<Json> outcome) {
+      Answer(respond)(std::move(outcome));
+      on_exit_();
+    });
+  } else {
+    respond(Status(Code::kUnimplemented, "a replica has no '" + method + "'"));
+  }
+}
+
+// Listens only once the code is ready: a router that can connect can be answered.
+void Host::Initialize(const Json& params, Peer::Respond respond) {
+  runtime_.SetMaxOngoing(params.value("max_ongoing_requests", 1));
+  const std::string socket = params.value("socket", "");
+  user_code_.Initialize(params, [this, socket, respond = std::move(respond)](Result<Json> outcome) {
+    if (outcome.ok()) {
+      if (Status bad = runtime_.Listen(socket); !bad.ok()) outcome = bad;
+    }
+    Answer(respond)(std::move(outcome));
+  });
+}
+
+void Host::Reconfigure(const Json& params, Peer::Respond respond) {
+  if (params.contains("max_ongoing_requests")) {
+    runtime_.SetMaxOngoing(params.at("max_ongoing_requests").get<int>());
+  }
+  user_code_.Reconfigure(params, Answer(std::move(respond)));
+}
+
+}  // namespace penstock::replica

@@ -1,0 +1,76 @@
+// The replica's side of the data plane: connections from routers, admission, draining.
+//
+// Admission is here and nowhere else: routers guess, the replica knows. At most
+// max_ongoing_requests run at once over all callers; the rest is refused without having run.
+//
+// Thread: the replica's loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/connection.h"
+#include "base/loop.h"
+#include "penstock/status.h"
+#include "replica/call.h"
+#include "replica/user_code.h"
+
+namespace penstock::replica {
+
+class Runtime final : private base::FdHandler {
+ public:
+  // `user_code` outlives the runtime.
+  Runtime(base::Loop& loop, UserCode& user_code);
+  ~Runtime() override;
+
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Takes requests at a Unix socket from now on.
+  Status Listen(const std::string& path);
+
+  // Takes over a connected socket, as Listen does with each that it accepts.
+  void Adopt(base::UniqueFd socket);
+
+  // New requests above the limit are refused; running ones are left alone. Pre: limit > 0.
+  void SetMaxOngoing(int limit);
+
+  // Refuses everything new and says so to all routers; calls `drained` once nothing runs.
+  void Drain(std::function<void()> drained);
+
+  // Requests that run now.
+  int ongoing() const { return ongoing_; }
+
+  // For Call.
+  void OnFinished(const Call& call, const base::Connection* connection);
+
+ private:
+  struct Router {
+    std::shared_ptr<base::Connection> connection;
+    std::map<std::uint32_t, std::shared_ptr<Call>> calls;
+    std::uint32_t last_admitted = 0;
+    bool refused = false;  // it waits for a slot: tell it when one is free
+  };
+
+  void OnEvents(std::uint32_t events) override;
+  void OnFrame(Router& router, const base::Frame& frame);
+  void OnRequest(Router& router, const base::Frame& frame);
+  void OnClosed(const base::Connection* connection);
+  void Refuse(Router& router, std::uint32_t stream, base::RefuseReason reason);
+  void OfferSlots();
+
+  base::Loop& loop_;
+  UserCode& user_code_;
+  base::UniqueFd listener_;
+  std::string path_;
+  std::map<const base::Connection*, std::unique_ptr<Router>> routers_;
+  int ongoing_ = 0;
+  int limit_ = 1;
+  bool draining_ = false;
+  std::function<void()> drained_;
+};
+
+}  // namespace penstock::replica

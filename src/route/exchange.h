@@ -1,0 +1,92 @@
+// One request and its reply, as the caller's side sees them.
+//
+// Thread: the router's loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "penstock/deployment.h"
+
+namespace penstock::route {
+
+class DeploymentQueue;
+class ReplicaLink;
+
+// Why a request got no reply. It did not run, except with kReplicaDied: then nobody knows.
+struct Failure {
+  enum class Kind {
+    kBackpressure,  // `queued` callers wait already, `limit` may
+    kUnavailable,   // the deployment failed to deploy or was deleted, and nothing runs
+    kReplicaDied,   // the replica that held it is gone
+    kShutdown,      // this router is closing
+  };
+  Kind kind = Kind::kUnavailable;
+  std::string message;  // for people, Ray Serve's words where it has any
+  int queued = 0;
+  int limit = 0;
+  BackpressureSpec backpressure;
+};
+
+// Who waits for the reply. Calls come on the loop; each may cancel the exchange, which ends them.
+class ReplySink {
+ public:
+  virtual ~ReplySink() = default;
+
+  // The head of the reply and, behind it, the first piece of the body. `flags`: kEnd, kFailure.
+  virtual void OnReply(std::string_view payload, std::uint8_t flags) = 0;
+
+  // A further piece. `flags`: kEnd, kFailure.
+  virtual void OnBody(std::string_view piece, std::uint8_t flags) = 0;
+
+  // The replica takes `bytes` more of the request's body. Comes only if the request was started
+  // without its end; the first call means that the request was admitted.
+  virtual void OnCredit(std::uint32_t bytes) = 0;
+
+  // There will be no (further) reply.
+  virtual void OnFailure(const Failure& failure) = 0;
+};
+
+class Exchange : public std::enable_shared_from_this<Exchange> {
+ public:
+  // `payload`: encoded request head and inline body. `end`: the body is complete with it.
+  // `sink` is borrowed until the reply ended, failed, or Cancel.
+  Exchange(DeploymentQueue& queue, std::string payload, bool end, ReplySink& sink);
+
+  // Sends a piece of the body. Pre: within the credit given.
+  void SendBody(std::string_view piece, bool end);
+
+  // Lets the replica send `bytes` more of the reply's body.
+  void GrantCredit(std::uint32_t bytes);
+
+  // Nobody waits any more: a queued request is dropped, a running one is told. No call to the
+  // sink follows.
+  void Cancel();
+
+  // True once the reply ended, failed or was cancelled.
+  bool done() const { return sink_ == nullptr; }
+
+  // Unique of the replica that works on it; "" while it is queued.
+  const std::string& replica() const { return replica_; }
+
+ private:
+  friend class DeploymentQueue;
+  friend class ReplicaLink;
+
+  // Takes the sink away: at most one end is reported.
+  ReplySink* Finish();
+
+  DeploymentQueue* queue_;   // nullptr when the deployment is forgotten
+  ReplicaLink* link_ = nullptr;
+  std::uint32_t stream_ = 0;
+  std::uint64_t sequence_ = 0;  // order of arrival; a refused request goes back to its place
+  std::string payload_;
+  std::string replica_;
+  bool end_;
+  bool committed_ = false;  // admitted for certain: never to be sent elsewhere
+  ReplySink* sink_;
+};
+
+}  // namespace penstock::route

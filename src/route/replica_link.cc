@@ -1,0 +1,211 @@
+#include "route/replica_link.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/frame.h"
+#include "base/log.h"
+#include "base/protocol.h"
+#include "base/socket.h"
+#include "route/deployment_queue.h"
+#include "route/exchange.h"
+
+namespace penstock::route {
+namespace {
+
+using base::Frame;
+using base::FrameHead;
+using base::FrameKind;
+using base::RefuseReason;
+
+constexpr Duration kFirstRetry = std::chrono::milliseconds(10);
+constexpr Duration kLastRetry = std::chrono::seconds(1);
+
+}  // namespace
+
+ReplicaLink::ReplicaLink(base::Loop& loop, ReplicaRoute route, DeploymentQueue& queue)
+    : loop_(loop), route_(std::move(route)), queue_(queue), retry_delay_(kFirstRetry) {
+  Connect();
+}
+
+ReplicaLink::~ReplicaLink() {
+  if (retry_ != 0) loop_.Cancel(retry_);
+  if (connection_) connection_->Close();
+  for (const auto& [stream, exchange] : streams_) {
+    if (ReplySink* sink = exchange->Finish()) {
+      sink->OnFailure(
+          {.kind = Failure::Kind::kShutdown, .message = "The router is shutting down."});
+    }
+  }
+}
+
+void ReplicaLink::Connect() {
+  retry_ = 0;
+  auto socket = base::ConnectUnix(route_.socket);
+  if (!socket.ok()) {
+    retry_ = loop_.After(retry_delay_, [this] { Connect(); });
+    retry_delay_ = std::min(2 * retry_delay_, kLastRetry);
+    return;
+  }
+  retry_delay_ = kFirstRetry;
+  connection_ = base::Connection::Open(
+      loop_, *std::move(socket), base::kMaxDataPayload,
+      {.on_frame = [this](const Frame& frame) { OnFrame(frame); },
+       .on_closed = [this](const std::string&) { OnClosed(); }});
+  connection_->Send(base::HelloHead(), base::EncodeHello({.role = "router"}));
+}
+
+Candidate ReplicaLink::Look(int max_ongoing_requests) const {
+  const auto mine = static_cast<std::uint32_t>(streams_.size());
+  const bool room = mine < static_cast<std::uint32_t>(max_ongoing_requests);
+  return {.ongoing = mine + others_,
+          .open = room && !full_ && !leaving_ && connection_ && connection_->open()};
+}
+
+void ReplicaLink::Send(const std::shared_ptr<Exchange>& exchange) {
+  const std::uint32_t stream = next_stream_++;
+  exchange->link_ = this;
+  exchange->stream_ = stream;
+  exchange->replica_ = route_.id;
+  streams_.emplace(stream, exchange);
+  const FrameHead head{.kind = FrameKind::kRequest,
+                       .flags = exchange->end_ ? base::kEnd : std::uint8_t{0},
+                       .stream = stream};
+  connection_->Send(head, exchange->payload_);
+}
+
+void ReplicaLink::SendBody(std::uint32_t stream, std::string_view piece, bool end) {
+  // Cut to frames: a frame is the unit in which connections share the socket.
+  do {
+    const std::string_view part = piece.substr(0, base::kBodyPiece);
+    piece.remove_prefix(part.size());
+    const bool last = end && piece.empty();
+    connection_->Send({.kind = FrameKind::kBody,
+                       .flags = last ? base::kEnd : std::uint8_t{0},
+                       .stream = stream},
+                      part);
+  } while (!piece.empty());
+}
+
+void ReplicaLink::SendCredit(std::uint32_t stream, std::uint32_t bytes) {
+  connection_->Send({.kind = FrameKind::kCredit, .stream = stream},
+                    base::EncodeCredit(bytes));
+}
+
+void ReplicaLink::Cancel(std::uint32_t stream) {
+  if (streams_.erase(stream) == 0) return;
+  connection_->Send({.kind = FrameKind::kCancel, .stream = stream});
+  queue_.Pump();
+  queue_.OnLinkIdle();
+}
+
+// What it runs now, less what is ours, is what others run there.
+void ReplicaLink::Heard(std::uint32_t ongoing) {
+  const auto mine = static_cast<std::uint32_t>(streams_.size());
+  others_ = ongoing > mine ? ongoing - mine : 0;
+  if (ongoing < static_cast<std::uint32_t>(queue_.route().max_ongoing_requests)) full_ = false;
+}
+
+void ReplicaLink::OnFrame(const Frame& frame) {
+  switch (frame.head.kind) {
+    case FrameKind::kReply:
+    case FrameKind::kBody:
+      OnReplyFrame(frame);
+      return;
+    case FrameKind::kCredit: {
+      const auto found = streams_.find(frame.head.stream);
+      if (found == streams_.end()) return;
+      const auto exchange = found->second;
+      exchange->committed_ = true;
+      exchange->payload_.clear();
+      exchange->sink_->OnCredit(base::DecodeCredit(frame.payload));
+      return;
+    }
+    case FrameKind::kRefuse:
+      OnRefuse(frame);
+      return;
+    case FrameKind::kGoAway:
+      OnGoAway(frame.head.stream);
+      return;
+    case FrameKind::kHello:
+      if (const auto hello = base::DecodeHello(frame.payload); !hello.ok()) {
+        base::LogError("replica_link_refused",
+                       {{"replica", route_.id}, {"why", hello.status().message()}});
+        connection_->Close();
+        leaving_ = true;  // never the right version later
+        return;
+      }
+      Heard(frame.head.ongoing);
+      break;
+    case FrameKind::kLoad:
+      full_ = false;
+      Heard(frame.head.ongoing);
+      break;
+    default:
+      return;  // a kind of a newer minor version
+  }
+  queue_.Pump();
+}
+
+void ReplicaLink::OnReplyFrame(const Frame& frame) {
+  const auto found = streams_.find(frame.head.stream);
+  if (found == streams_.end()) return;  // cancelled; this frame crossed the news
+  const auto exchange = found->second;
+  exchange->committed_ = true;
+  const bool end = (frame.head.flags & base::kEnd) != 0;
+  if (end) streams_.erase(found);
+  Heard(frame.head.ongoing);
+  ReplySink* sink = end ? exchange->Finish() : exchange->sink_;
+  if (frame.head.kind == FrameKind::kReply) {
+    sink->OnReply(frame.payload, frame.head.flags);
+  } else {
+    sink->OnBody(frame.payload, frame.head.flags);
+  }
+  if (!end) return;
+  queue_.Pump();
+  queue_.OnLinkIdle();
+}
+
+void ReplicaLink::OnRefuse(const Frame& frame) {
+  auto stream = streams_.extract(frame.head.stream);
+  Heard(frame.head.ongoing);
+  if (frame.head.aux == static_cast<std::uint16_t>(RefuseReason::kLeaving)) {
+    leaving_ = true;
+  } else {
+    full_ = true;
+  }
+  if (!stream.empty()) queue_.Requeue(std::move(stream.mapped()));
+  queue_.Pump();
+  queue_.OnLinkIdle();
+}
+
+void ReplicaLink::OnGoAway(std::uint32_t last_admitted) {
+  leaving_ = true;
+  const auto first = streams_.upper_bound(last_admitted);
+  std::vector<std::shared_ptr<Exchange>> back;
+  for (auto it = first; it != streams_.end(); ++it) back.push_back(it->second);
+  streams_.erase(first, streams_.end());
+  for (auto& exchange : back) queue_.Requeue(std::move(exchange));
+  queue_.Pump();
+  queue_.OnLinkIdle();
+}
+
+void ReplicaLink::OnClosed() {
+  const auto lost = std::exchange(streams_, {});
+  others_ = 0;
+  full_ = false;
+  for (const auto& [stream, exchange] : lost) {
+    if (ReplySink* sink = exchange->Finish()) {
+      sink->OnFailure({.kind = Failure::Kind::kReplicaDied,
+                       .message = "The replica '" + route_.id + "' of " +
+                                  queue_.route().id.ToString() +
+                                  " died while it held the request."});
+    }
+  }
+  // Until the controller says that it is gone, it may come back: an agent under load.
+  if (!leaving_) retry_ = loop_.After(retry_delay_, [this] { Connect(); });
+  queue_.OnLinkIdle();
+}
+
+}  // namespace penstock::route

@@ -1,0 +1,72 @@
+// The connection from a router to one replica, and what the router knows of it.
+//
+// Thread: the router's loop.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/connection.h"
+#include "base/loop.h"
+#include "route/pick.h"
+#include "route/table.h"
+
+namespace penstock::route {
+
+class DeploymentQueue;
+class Exchange;
+
+class ReplicaLink {
+ public:
+  // `queue` outlives the link. Connects at once, and again until it succeeds or is dropped.
+  ReplicaLink(base::Loop& loop, ReplicaRoute route, DeploymentQueue& queue);
+  ~ReplicaLink();
+
+  ReplicaLink(const ReplicaLink&) = delete;
+  ReplicaLink& operator=(const ReplicaLink&) = delete;
+
+  // What Pick needs, given how many requests one replica may run.
+  Candidate Look(int max_ongoing_requests) const;
+
+  // Sends a request. Pre: Look().open.
+  void Send(const std::shared_ptr<Exchange>& exchange);
+
+  // Nothing new goes here; what runs may finish.
+  void Leave() { leaving_ = true; }
+
+  // Requests sent and not yet answered.
+  std::size_t in_flight() const { return streams_.size(); }
+
+  // The replica behind it.
+  const ReplicaRoute& route() const { return route_; }
+
+  // For Exchange.
+  void SendBody(std::uint32_t stream, std::string_view piece, bool end);
+  void SendCredit(std::uint32_t stream, std::uint32_t bytes);
+  void Cancel(std::uint32_t stream);
+
+ private:
+  void Connect();
+  void OnFrame(const base::Frame& frame);
+  void OnReplyFrame(const base::Frame& frame);
+  void OnRefuse(const base::Frame& frame);
+  void OnGoAway(std::uint32_t last_admitted);
+  void OnClosed();
+  void Heard(std::uint32_t ongoing);
+
+  base::Loop& loop_;
+  ReplicaRoute route_;
+  DeploymentQueue& queue_;
+  std::shared_ptr<base::Connection> connection_;
+  base::Loop::TimerId retry_ = 0;
+  Duration retry_delay_{};
+  std::map<std::uint32_t, std::shared_ptr<Exchange>> streams_;
+  std::uint32_t next_stream_ = 1;
+  std::uint32_t others_ = 0;  // requests of other routers that it runs, as last heard
+  bool full_ = false;         // it refused one and has not said since that a slot is free
+  bool leaving_ = false;
+};
+
+}  // namespace penstock::route

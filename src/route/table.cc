@@ -1,0 +1,116 @@
+#include "route/table.h"
+
+#include <algorithm>
+
+namespace penstock::route {
+namespace {
+
+using Json = nlohmann::json;
+
+Json IdJson(const DeploymentId& id) { return {{"app", id.app}, {"name", id.name}}; }
+
+DeploymentId IdOf(const Json& json) { return {json.at("app"), json.at("name")}; }
+
+Json DeploymentJson(const DeploymentRoute& deployment) {
+  Json json = IdJson(deployment.id);
+  json["available"] = deployment.available;
+  json["max_ongoing_requests"] = deployment.max_ongoing_requests;
+  json["max_queued_requests"] = deployment.max_queued_requests;
+  json["backpressure"] = {{"status_code", deployment.backpressure.status_code}};
+  if (deployment.backpressure.retry_after_s) {
+    json["backpressure"]["retry_after_s"] = *deployment.backpressure.retry_after_s;
+  }
+  json["sample_period_s"] = deployment.sample_period_s;
+  json["replicas"] = Json::array();
+  for (const ReplicaRoute& replica : deployment.replicas) {
+    json["replicas"].push_back(
+        {{"id", replica.id}, {"socket", replica.socket}, {"node", replica.node}});
+  }
+  return json;
+}
+
+DeploymentRoute DeploymentOf(const Json& json) {
+  DeploymentRoute deployment;
+  deployment.id = IdOf(json);
+  deployment.available = json.at("available");
+  deployment.max_ongoing_requests = json.at("max_ongoing_requests");
+  deployment.max_queued_requests = json.at("max_queued_requests");
+  const Json& backpressure = json.at("backpressure");
+  deployment.backpressure.status_code = backpressure.at("status_code");
+  if (backpressure.contains("retry_after_s")) {
+    deployment.backpressure.retry_after_s = backpressure.at("retry_after_s").get<double>();
+  }
+  deployment.sample_period_s = json.at("sample_period_s");
+  for (const Json& replica : json.at("replicas")) {
+    deployment.replicas.push_back({replica.at("id"), replica.at("socket"), replica.at("node")});
+  }
+  return deployment;
+}
+
+RouteUpdate UpdateOf(const Json& json) {
+  RouteUpdate update;
+  update.epoch = json.at("epoch");
+  update.full = json.at("full");
+  if (json.contains("http")) {
+    update.http.emplace();
+    for (const Json& route : json.at("http")) {
+      update.http->push_back({route.at("prefix"), IdOf(route)});
+    }
+    SortRoutes(*update.http);
+  }
+  for (const Json& deployment : json.at("deployments")) {
+    update.deployments.push_back(DeploymentOf(deployment));
+  }
+  for (const Json& id : json.at("removed")) update.removed.push_back(IdOf(id));
+  return update;
+}
+
+}  // namespace
+
+Json ToJson(const RouteUpdate& update) {
+  Json json = {{"epoch", update.epoch},
+               {"full", update.full},
+               {"deployments", Json::array()},
+               {"removed", Json::array()}};
+  if (update.http) {
+    json["http"] = Json::array();
+    for (const HttpRoute& route : *update.http) {
+      Json entry = IdJson(route.ingress);
+      entry["prefix"] = route.prefix;
+      json["http"].push_back(std::move(entry));
+    }
+  }
+  for (const auto& deployment : update.deployments) {
+    json["deployments"].push_back(DeploymentJson(deployment));
+  }
+  for (const auto& id : update.removed) json["removed"].push_back(IdJson(id));
+  return json;
+}
+
+Result<RouteUpdate> ParseRouteUpdate(const Json& json) {
+  try {  // the library reports a missing or mistyped field by throwing
+    return UpdateOf(json);
+  } catch (const Json::exception& error) {
+    return InvalidArgument(std::string("route update: ") + error.what());
+  }
+}
+
+const HttpRoute* MatchRoute(const std::vector<HttpRoute>& routes, std::string_view path) {
+  for (const HttpRoute& route : routes) {
+    if (!path.starts_with(route.prefix)) continue;
+    if (route.prefix.ends_with('/') || path.size() == route.prefix.size() ||
+        path[route.prefix.size()] == '/') {
+      return &route;
+    }
+  }
+  return nullptr;
+}
+
+void SortRoutes(std::vector<HttpRoute>& routes) {
+  std::sort(routes.begin(), routes.end(), [](const HttpRoute& a, const HttpRoute& b) {
+    return a.prefix.size() != b.prefix.size() ? a.prefix.size() > b.prefix.size()
+                                              : a.prefix < b.prefix;
+  });
+}
+
+}  // namespace penstock::route

@@ -1,0 +1,459 @@
+// HTTP clients on raw sockets, the real proxy, a scripted replica.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+
+#include "base/protocol.h"
+#include "base/socket.h"
+#include "proxy/server.h"
+#include "replica/runtime.h"
+#include "route/router.h"
+#include "support/loop_fixture.h"
+#include "support/scripted_code.h"
+
+namespace penstock {
+namespace {
+
+using testing_support::AnswerHttp;
+using testing_support::ScriptedCode;
+
+// One TCP connection, driven by the test's loop.
+class Client {
+ public:
+  explicit Client(int port) {
+    fd_ = base::UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    void* raw = &address;
+    EXPECT_EQ(::connect(fd_.get(), static_cast<sockaddr*>(raw), sizeof address), 0);
+  }
+
+  void Send(std::string_view text) {
+    ASSERT_EQ(::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
+  }
+
+  // Reads what is there, without waiting. False at the end of the connection.
+  bool Read() {
+    char bytes[65536];
+    const auto n = ::recv(fd_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n > 0) text.append(bytes, static_cast<std::size_t>(n));
+    if (n == 0) closed = true;
+    return n > 0;
+  }
+
+  void Close() { fd_.Reset(); }
+
+  std::string text;
+  bool closed = false;
+
+ private:
+  base::UniqueFd fd_;
+};
+
+class ProxyTest : public testing_support::LoopTest {
+ protected:
+  ProxyTest() : runtime_(*loop_, code_) {
+    runtime_.SetMaxOngoing(100);
+    EXPECT_TRUE(runtime_.Listen(Path("r")).ok());
+  }
+
+  void Serve(proxy::ServerOptions options = {}, int max_queued = -1, int max_ongoing = 100) {
+    route::RouteUpdate update{.epoch = 1, .http = {{}}};
+    update.http->push_back({"/", {"root", "Root"}});
+    update.http->push_back({"/conv", {"conv", "Conv"}});
+    update.http->push_back({"/conv/deep", {"deep", "Deep"}});
+    update.http->push_back({"/dead", {"dead", "Dead"}});
+    route::SortRoutes(*update.http);
+    for (const auto& route : *update.http) {
+      update.deployments.push_back({.id = route.ingress,
+                                    .available = route.prefix != "/dead",
+                                    .max_ongoing_requests = max_ongoing,
+                                    .max_queued_requests = max_queued,
+                                    .replicas = {{.id = "r", .socket = Path("r"), .node = "n"}}});
+    }
+    router_.Apply(update);
+    Start(std::move(options));
+  }
+
+  void Start(proxy::ServerOptions options) {
+    auto listener = *base::ListenTcp("127.0.0.1", 0);
+    port_ = base::LocalPort(listener);
+    server_ = std::make_unique<proxy::Server>(*loop_, std::move(listener), router_, std::move(options));
+  }
+
+  std::unique_ptr<Client> Connect() { return std::make_unique<Client>(port_); }
+
+  // Turns until the client has read a text that contains `part`.
+  void UntilText(Client& client, const std::string& part) {
+    Until([&] {
+      while (client.Read()) {
+      }
+      return client.text.find(part) != std::string::npos;
+    });
+  }
+
+  void UntilClosed(Client& client) {
+    Until([&] {
+      while (client.Read()) {
+      }
+      return client.closed;
+    });
+  }
+
+  // The reply to one request on a connection of its own; the replica answers at once.
+  std::string Fetch(const std::string& request) {
+    const auto client = Connect();
+    client->Send(request);
+    UntilText(*client, "\r\n\r\n");
+    Settle();
+    while (client->Read()) {
+    }
+    return client->text;
+  }
+
+  std::string Get(const std::string& path) { return Fetch("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n"); }
+
+  ScriptedCode code_;
+  replica::Runtime runtime_;
+  route::Router router_{*loop_};
+  std::unique_ptr<proxy::Server> server_;
+  int port_ = 0;
+};
+
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+TEST_F(ProxyTest, AReplyCarriesStatusHeadersAndBody) {
+  Serve();
+  code_.on_start = [](const auto& call) {
+    call->Reply({.status = 418, .headers = {{"x-kind", "pot"}, {"content-type", "text/x-tea"}}}, "tea", true);
+  };
+  const std::string reply = Fetch("GET /conv/a?b=c HTTP/1.1\r\nHost: h\r\nX-Request-ID: my-id\r\n\r\n");
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 418 "));
+  for (const char* part : {"x-kind: pot\r\n", "content-type: text/x-tea\r\n", "content-length: 3\r\n",
+                           "x-request-id: my-id\r\n", "server: penstock\r\n", "date: ", "\r\n\r\ntea"}) {
+    EXPECT_THAT(reply, HasSubstr(part));
+  }
+  const auto& head = code_.calls.at(0)->head();
+  EXPECT_EQ(head.target, "/conv/a?b=c");
+  EXPECT_EQ(head.route, "/conv");
+  EXPECT_EQ(head.root_path, "/conv");
+  EXPECT_EQ(head.app, "conv");
+  EXPECT_EQ(head.request_id, "my-id");
+}
+
+TEST_F(ProxyTest, ARequestWithoutAnIdGetsOneAndTheApplicationSeesIt) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, ""); };
+  const std::string reply = Get("/");
+  const auto& call = *code_.calls.at(0);
+  EXPECT_EQ(call.head().request_id.size(), 36u);
+  EXPECT_THAT(reply, HasSubstr("x-request-id: " + std::string(call.head().request_id)));
+  EXPECT_EQ(call.head().headers.back().first, "x-request-id");
+  EXPECT_EQ(call.head().root_path, "");
+}
+
+TEST_F(ProxyTest, TheLongestPrefixWinsAtSegmentBoundaries) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, std::string(call->head().app)); };
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"/", "root"},      {"/convx", "root"},      {"/conv", "conv"},    {"/conv/", "conv"},
+      {"/conv?x", "conv"}, {"/conv/deep", "deep"}, {"/conv/deep/x", "deep"}, {"/conv/deeper", "conv"},
+      {"/c%6fnv/x", "conv"}, {"http://h/conv/x", "conv"}};
+  for (const auto& [path, app] : rows) EXPECT_THAT(Get(path), HasSubstr("\r\n\r\n" + app)) << path;
+}
+
+TEST_F(ProxyTest, BuiltinPathsAndRefusalsHaveServesWords) {
+  Start({});
+  EXPECT_THAT(Get("/-/healthz"), HasSubstr("503 Service Unavailable"));
+  EXPECT_THAT(Get("/-/routes"), HasSubstr("Route table is not populated yet."));
+  EXPECT_THAT(Get("/nope"), HasSubstr("Path '/nope' not found. Ping http://.../-/routes for available routes."));
+  Serve();
+  EXPECT_THAT(Get("/-/healthz"), HasSubstr("\r\n\r\nsuccess"));
+  EXPECT_THAT(Get("/-/routes"), HasSubstr(R"({"/":"root","/conv":"conv","/conv/deep":"deep","/dead":"dead"})"));
+  const std::string dead = Get("/dead");
+  EXPECT_THAT(dead, StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(dead, HasSubstr("Deployment(name='Dead', app='dead') is unavailable because it failed to deploy."));
+}
+
+TEST_F(ProxyTest, AFullQueueIsToldWithTheConfiguredStatus) {
+  route::RouteUpdate update{.epoch = 1, .http = {{{"/", {"a", "D"}}}}};
+  update.deployments.push_back({.id = {"a", "D"},
+                                .max_ongoing_requests = 1,
+                                .max_queued_requests = 1,
+                                .backpressure = {.status_code = 429, .retry_after_s = 1.2},
+                                .replicas = {{.id = "r", .socket = Path("r"), .node = "n"}}});
+  router_.Apply(update);
+  Start({});
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(Connect());
+    clients.back()->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    Settle();
+  }
+  const std::string refused = Get("/");
+  EXPECT_THAT(refused, StartsWith("HTTP/1.1 429 "));
+  EXPECT_THAT(refused, HasSubstr("retry-after: 2\r\n"));
+  EXPECT_THAT(refused, HasSubstr("(num_queued_requests=1, max_queued_requests=1)."));
+}
+
+TEST_F(ProxyTest, OneConnectionCarriesManyRequestsAlsoPipelined) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, std::string(call->head().target)); };
+  const auto client = Connect();
+  std::string pipeline;
+  for (int i = 0; i < 50; ++i) pipeline += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: h\r\n\r\n";
+  pipeline += "GET /-/healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+  client->Send(pipeline);
+  UntilClosed(*client);
+  std::size_t at = 0;
+  for (int i = 0; i < 50; ++i) {
+    at = client->text.find("\r\n\r\n/" + std::to_string(i), at);
+    ASSERT_NE(at, std::string::npos) << i;
+  }
+  EXPECT_THAT(client->text.substr(at), HasSubstr("success"));
+}
+
+TEST_F(ProxyTest, BodiesArriveWholeHoweverTheyAreSent) {
+  Serve();
+  std::string body;
+  code_.on_start = [&](const auto& call) {
+    auto collect = [&body, raw = call.get()] {
+      body += raw->TakeBody();
+      if (raw->body_ended()) AnswerHttp(*raw, std::to_string(body.size()));
+    };
+    call->SetOnBody(collect);
+    collect();
+  };
+  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, std::size_t{65536}, std::size_t{3'000'000}}) {
+    body.clear();
+    const auto client = Connect();
+    client->Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+    const std::string content(size, 'b');
+    for (std::size_t at = 0; at < size; at += 50'000) {
+      client->Send(std::string_view(content).substr(at, 50'000));
+      Settle();
+    }
+    UntilText(*client, "\r\n\r\n" + std::to_string(size));
+    EXPECT_EQ(body, content);
+  }
+  body.clear();
+  const auto client = Connect();
+  client->Send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+  Settle();
+  client->Send("6\r\n world\r\n0\r\n\r\n");
+  UntilText(*client, "\r\n\r\n11");
+  EXPECT_EQ(body, "hello world");
+}
+
+TEST_F(ProxyTest, ExpectContinueIsAnswered) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, call->TakeBody()); };
+  const auto client = Connect();
+  client->Send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  UntilText(*client, "HTTP/1.1 100 Continue\r\n\r\n");
+  client->Send("ok");
+  UntilText(*client, "\r\n\r\nok");
+}
+
+TEST_F(ProxyTest, StreamsAreChunkedAndArriveAsTheyAreMade) {
+  Serve();
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Until([&] { return code_.calls.size() == 1; });
+  auto& call = *code_.calls[0];
+  call.Reply({.status = 200}, "one", false);
+  UntilText(*client, "transfer-encoding: chunked\r\n");
+  UntilText(*client, "3\r\none\r\n");
+  call.Send("two!", false);
+  UntilText(*client, "4\r\ntwo!\r\n");
+  call.Send("", true);
+  UntilText(*client, "0\r\n\r\n");
+}
+
+TEST_F(ProxyTest, ASlowReaderHoldsTheReplicaBack) {
+  Serve();
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Until([&] { return code_.calls.size() == 1; });
+  auto& call = *code_.calls[0];
+  call.Reply({.status = 200}, "", false);
+  const std::string piece(50'000, 's');
+  std::size_t sent = 0;
+  for (int i = 0; i < 2000 && call.writable(); ++i) {
+    call.Send(piece, false);
+    sent += piece.size();
+    Settle();
+  }
+  EXPECT_FALSE(call.writable()) << "a client that reads nothing must stop the stream";
+  EXPECT_LT(sent, 20u << 20u);
+  Until([&] {
+    while (client->Read()) {
+    }
+    return call.writable();
+  });
+}
+
+TEST_F(ProxyTest, HeadHasNoBodyAndHttp10EndsWithTheConnection) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, "body"); };
+  EXPECT_THAT(Fetch("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"), testing::EndsWith("\r\n\r\n"));
+  const auto old = Connect();
+  old->Send("GET / HTTP/1.0\r\n\r\n");
+  UntilClosed(*old);
+  EXPECT_THAT(old->text, HasSubstr("connection: close"));
+  EXPECT_THAT(old->text, testing::EndsWith("\r\n\r\nbody"));
+}
+
+TEST_F(ProxyTest, A204HasNoBodyAndNoLength) {
+  Serve();
+  code_.on_start = [](const auto& call) { call->Reply({.status = 204}, "", true); };
+  const std::string reply = Get("/");
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 204 No Content\r\n"));
+  EXPECT_THAT(reply, Not(HasSubstr("content-length")));
+  EXPECT_THAT(reply, Not(HasSubstr("chunked")));
+}
+
+TEST_F(ProxyTest, MalformedRequestsGet400AndTheConnectionEnds) {
+  Serve();
+  for (const char* bad : {"GET\r\n\r\n", "NOT A REQUEST\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
+                          "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+                          "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+                          "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                          "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+    const auto client = Connect();
+    client->Send(bad);
+    UntilClosed(*client);
+    EXPECT_THAT(client->text, StartsWith("HTTP/1.1 400 Bad Request\r\n")) << bad;
+  }
+}
+
+TEST_F(ProxyTest, HeadsThatAreTooLargeGet431) {
+  Serve();
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nx: " + std::string(70'000, 'x'));
+  UntilClosed(*client);
+  EXPECT_THAT(client->text, StartsWith("HTTP/1.1 431 "));
+}
+
+TEST_F(ProxyTest, BodiesBeyondTheLimitGet413) {
+  Serve({.max_body_bytes = 1000});
+  const auto announced = Connect();
+  announced->Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n");
+  UntilClosed(*announced);
+  EXPECT_THAT(announced->text, StartsWith("HTTP/1.1 413 "));
+  EXPECT_THAT(announced->text, HasSubstr("larger than 1000 bytes"));
+  const auto chunked = Connect();
+  chunked->Send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3ff\r\n" +
+                std::string(1023, 'x') + "\r\n");
+  UntilText(*chunked, "HTTP/1.1 413 ");
+  EXPECT_EQ(code_.cancelled, static_cast<int>(code_.calls.size())) << "what was started is cancelled";
+}
+
+TEST_F(ProxyTest, ADisconnectCancelsTheRequest) {
+  Serve();
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Until([&] { return code_.calls.size() == 1; });
+  client->Close();
+  Until([&] { return code_.cancelled == 1; });
+  Until([&] { return server_->connections() == 0; });
+}
+
+TEST_F(ProxyTest, ATimeoutCancelsAndAnswers408) {
+  Serve({.request_timeout_s = 0.02});
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nHost: h\r\nx-request-id: t\r\n\r\n");
+  UntilText(*client, "Request t timed out after 0.02s.");
+  EXPECT_THAT(client->text, StartsWith("HTTP/1.1 408 "));
+  Until([&] { return code_.cancelled == 1; });
+}
+
+TEST_F(ProxyTest, AReplicaThatDiesIsA500BeforeTheReplyAndACutAfterwards) {
+  Serve();
+  const auto early = Connect();
+  const auto late = Connect();
+  early->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Until([&] { return code_.calls.size() == 1; });
+  late->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Until([&] { return code_.calls.size() == 2; });
+  code_.calls[1]->Reply({.status = 200}, "part", false);
+  UntilText(*late, "part");
+  // A peer that breaks the protocol is cut off, as a dead one would be.
+  for (const auto& [id, queue] : router_.queues()) {
+    if (id.app == "root") queue->Apply({.id = id, .available = false});
+  }
+  router_.Close();
+  UntilText(*early, "HTTP/1.1 503 ");
+  UntilClosed(*late);
+  EXPECT_THAT(late->text, Not(HasSubstr("0\r\n\r\n")));
+}
+
+TEST_F(ProxyTest, IdleConnectionsAreClosed) {
+  Serve({.keep_alive_timeout = std::chrono::milliseconds(30)});
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, "x"); };
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  UntilText(*client, "\r\n\r\nx");
+  UntilClosed(*client);
+}
+
+TEST_F(ProxyTest, AHeaderThatCarriesALineBreakIsDropped) {
+  Serve();
+  code_.on_start = [](const auto& call) {
+    call->Reply({.status = 200, .headers = {{"x-a", "1\r\nx-evil: 1"}, {"x-b", "2"}}}, "", true);
+  };
+  const std::string reply = Get("/");
+  EXPECT_THAT(reply, Not(HasSubstr("x-evil")));
+  EXPECT_THAT(reply, HasSubstr("x-b: 2"));
+}
+
+TEST_F(ProxyTest, AnAnnouncedLengthIsKeptToTheByte) {
+  Serve();
+  code_.on_start = [](const auto& call) {
+    call->Reply({.status = 200, .headers = {{"content-length", "3"}}}, "12345", true);
+  };
+  EXPECT_THAT(Get("/"), testing::EndsWith("\r\n\r\n123"));
+  code_.on_start = [](const auto& call) {
+    call->Reply({.status = 200, .headers = {{"content-length", "9"}}}, "short", true);
+  };
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  UntilClosed(*client);
+}
+
+TEST_F(ProxyTest, UpgradesAreRefusedInWords) {
+  Serve();
+  const std::string reply =
+      Fetch("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 501 "));
+}
+
+TEST_F(ProxyTest, TheModelIdHeaderIsNormalised) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, std::string(call->head().multiplexed_model_id)); };
+  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nServe-Multiplexed-Model-Id: m1\r\n\r\n"), testing::EndsWith("m1"));
+  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nserve_multiplexed_model_id: m2\r\n\r\n"), testing::EndsWith("m2"));
+}
+
+TEST_F(ProxyTest, EveryRequestIsALineInTheAccessLog) {
+  Serve({.access_log = Path("access.log"), .node = "127.0.0.1"});
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, ""); };
+  Fetch("GET /conv/x HTTP/1.1\r\nHost: h\r\nx-request-id: id1\r\n\r\n");
+  Get("/nope/at/all");
+  server_.reset();
+  const std::string log = *base::ReadFile(Path("access.log"));
+  EXPECT_THAT(log, testing::ContainsRegex("INFO 20[0-9-]+ [0-9:,]+ proxy 127.0.0.1 id1 -- GET /conv 200 [0-9.]+ms\n"));
+  EXPECT_THAT(log, HasSubstr("-- GET / 200 "));
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,364 @@
+// Routers and replicas over real sockets: admission, refusal, order, draining, death.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/protocol.h"
+#include "base/socket.h"
+#include "replica/runtime.h"
+#include "route/router.h"
+#include "support/loop_fixture.h"
+#include "support/scripted_code.h"
+
+namespace penstock {
+namespace {
+
+using base::RequestHead;
+using route::Exchange;
+using route::Failure;
+using route::RouteUpdate;
+using testing_support::ScriptedCode;
+
+const DeploymentId kId{"app", "d"};
+
+// A caller that remembers what it was told.
+class Caller final : public route::ReplySink {
+ public:
+  // A sink is borrowed by its exchange: who goes away cancels.
+  ~Caller() override {
+    if (exchange) exchange->Cancel();
+  }
+
+  void OnReply(std::string_view payload, std::uint8_t flags) override { Piece(payload, flags); }
+  void OnBody(std::string_view piece, std::uint8_t flags) override { Piece(piece, flags); }
+  void OnCredit(std::uint32_t bytes) override { credit += bytes; }
+  void OnFailure(const Failure& why) override {
+    failure = why;
+    done = true;
+  }
+
+  std::shared_ptr<Exchange> exchange;
+  std::string body;
+  std::uint32_t credit = 0;
+  bool done = false;
+  bool raised = false;
+  std::optional<Failure> failure;
+
+ private:
+  void Piece(std::string_view piece, std::uint8_t flags) {
+    body += piece;
+    done = (flags & base::kEnd) != 0;
+    raised = raised || (flags & base::kFailure) != 0;
+  }
+};
+
+struct Replica {
+  Replica(base::Loop& loop, const std::string& path, int limit) : runtime(loop, code) {
+    runtime.SetMaxOngoing(limit);
+    EXPECT_TRUE(runtime.Listen(path).ok());
+  }
+  ScriptedCode code;
+  replica::Runtime runtime;
+};
+
+class RouterReplicaTest : public testing_support::LoopTest {
+ protected:
+  // Makes a replica and tells the router of all there are.
+  Replica& AddReplica(int limit) {
+    const std::string id = "r" + std::to_string(route_.replicas.size());
+    replicas_.push_back(std::make_unique<Replica>(*loop_, Path(id), limit));
+    route_.max_ongoing_requests = limit;
+    route_.replicas.push_back({.id = id, .socket = Path(id), .node = "n"});
+    Publish();
+    return *replicas_.back();
+  }
+
+  void Publish(base::Loop* = nullptr) {
+    RouteUpdate update{.epoch = ++epoch_};
+    update.deployments.push_back(route_);
+    router_.Apply(update);
+  }
+
+  std::shared_ptr<Exchange> Ask(Caller& caller, const std::string& text, bool end = true) {
+    std::string payload;
+    base::AppendRequestHead(payload, RequestHead{.kind = base::CallKind::kCall, .method = text});
+    caller.exchange = router_.Queue(kId).Start(std::move(payload), end, caller);
+    return caller.exchange;
+  }
+
+  std::uint64_t epoch_ = 0;
+  route::DeploymentRoute route_{.id = kId};
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  route::Router router_{*loop_};
+};
+
+TEST_F(RouterReplicaTest, ARequestIsAnswered) {
+  Replica& replica = AddReplica(5);
+  Caller caller;
+  const auto exchange = Ask(caller, "hello");
+  Until([&] { return replica.code.calls.size() == 1; });
+  EXPECT_EQ(replica.code.calls[0]->head().method, "hello");
+  EXPECT_EQ(exchange->replica(), "r0");
+  replica.code.calls[0]->Reply("result", false);
+  Until([&] { return caller.done; });
+  EXPECT_EQ(caller.body, "result");
+  EXPECT_TRUE(exchange->done());
+  EXPECT_EQ(replica.runtime.ongoing(), 0);
+}
+
+TEST_F(RouterReplicaTest, RequestsWaitForTheFirstReplica) {
+  Caller caller;
+  Ask(caller, "early");
+  EXPECT_EQ(router_.Queue(kId).queued(), 1u);
+  Replica& replica = AddReplica(1);
+  Until([&] { return replica.code.calls.size() == 1; });
+  EXPECT_EQ(router_.Queue(kId).queued(), 0u);
+}
+
+TEST_F(RouterReplicaTest, NeverMoreThanTheLimitRunsAndOrderIsKept) {
+  Replica& replica = AddReplica(2);
+  std::vector<Caller> callers(6);
+  for (std::size_t i = 0; i < callers.size(); ++i) Ask(callers[i], std::to_string(i));
+  for (std::size_t finished = 0; finished < 6; ++finished) {
+    const std::size_t running = std::min<std::size_t>(finished + 2, 6);
+    Until([&] { return replica.code.calls.size() == running; });
+    EXPECT_LE(replica.runtime.ongoing(), 2);
+    EXPECT_EQ(replica.code.calls[finished]->head().method, std::to_string(finished));
+    replica.code.calls[finished]->Reply("", false);
+  }
+  Until([&] { return callers[5].done; });
+}
+
+// Two routers, one slot: the second is refused, waits, and is told when the slot is free.
+TEST_F(RouterReplicaTest, ARefusedRequestWaitsForAFreeSlotWithoutPolling) {
+  Replica& replica = AddReplica(1);
+  route::Router other(*loop_);
+  RouteUpdate update{.epoch = 1};
+  update.deployments.push_back(route_);
+  other.Apply(update);
+  Caller first;
+  Caller second;
+  Ask(first, "first");
+  Until([&] { return replica.code.calls.size() == 1; });
+  std::string payload;
+  base::AppendRequestHead(payload, RequestHead{.kind = base::CallKind::kCall, .method = "second"});
+  second.exchange = other.Queue(kId).Start(payload, true, second);
+  Settle();
+  EXPECT_EQ(replica.code.calls.size(), 1u);
+  EXPECT_EQ(other.Queue(kId).queued(), 1u);
+  replica.code.calls[0]->Reply("", false);
+  Until([&] { return replica.code.calls.size() == 2; });
+  EXPECT_EQ(replica.code.calls[1]->head().method, "second");
+}
+
+TEST_F(RouterReplicaTest, ARefusedRequestGoesToTheNextCandidate) {
+  Replica& busy = AddReplica(1);
+  route::Router other(*loop_);
+  RouteUpdate update{.epoch = 1};
+  update.deployments.push_back(route_);
+  other.Apply(update);
+  Caller blocker;
+  std::string payload;
+  base::AppendRequestHead(payload, RequestHead{.kind = base::CallKind::kCall, .method = "block"});
+  blocker.exchange = other.Queue(kId).Start(payload, true, blocker);
+  Until([&] { return busy.code.calls.size() == 1; });
+  Replica& free = AddReplica(1);
+  Caller caller;
+  Ask(caller, "x");  // may be sent to the busy one first: this router does not know better
+  Until([&] { return free.code.calls.size() == 1; });
+}
+
+TEST_F(RouterReplicaTest, TheQueueIsBounded) {
+  Replica& replica = AddReplica(1);
+  route_.max_queued_requests = 1;
+  route_.backpressure = {.status_code = 429, .retry_after_s = 1.5};
+  Publish();
+  Caller running;
+  Caller queued;
+  Caller refused;
+  Ask(running, "a");
+  Until([&] { return replica.code.calls.size() == 1; });
+  Ask(queued, "b");
+  const auto exchange = Ask(refused, "c");
+  ASSERT_TRUE(refused.failure);
+  EXPECT_TRUE(exchange->done());
+  EXPECT_EQ(refused.failure->kind, Failure::Kind::kBackpressure);
+  EXPECT_EQ(refused.failure->message,
+            "Request dropped due to backpressure (num_queued_requests=1, max_queued_requests=1).");
+  EXPECT_EQ(refused.failure->backpressure.status_code, 429);
+}
+
+TEST_F(RouterReplicaTest, CancellingAQueuedRequestMeansItNeverRuns) {
+  Replica& replica = AddReplica(1);
+  Caller a;
+  Caller b;
+  Caller c;
+  Ask(a, "a");
+  const auto queued = Ask(b, "b");
+  Ask(c, "c");
+  Until([&] { return replica.code.calls.size() == 1; });
+  queued->Cancel();
+  replica.code.calls[0]->Reply("", false);
+  Until([&] { return replica.code.calls.size() == 2; });
+  EXPECT_EQ(replica.code.calls[1]->head().method, "c");
+  EXPECT_FALSE(b.done);
+}
+
+TEST_F(RouterReplicaTest, CancellingARunningRequestTellsTheReplicaAndFreesItsSlot) {
+  Replica& replica = AddReplica(1);
+  Caller caller;
+  const auto exchange = Ask(caller, "a");
+  Until([&] { return replica.code.calls.size() == 1; });
+  exchange->Cancel();
+  Until([&] { return replica.code.cancelled == 1; });
+  EXPECT_EQ(replica.runtime.ongoing(), 0);
+  replica.code.calls[0]->Reply("too late", false);
+  Settle();
+  EXPECT_EQ(caller.body, "");
+}
+
+TEST_F(RouterReplicaTest, ADrainingReplicaFinishesItsRequestsAndTheRestGoElsewhere) {
+  Replica& old = AddReplica(1);
+  Caller running;
+  Caller waiting;
+  Ask(running, "running");
+  Until([&] { return old.code.calls.size() == 1; });
+  Ask(waiting, "waiting");
+  bool drained = false;
+  old.runtime.Drain([&] { drained = true; });
+  Settle();
+  EXPECT_FALSE(drained);
+  Replica& fresh = AddReplica(1);
+  Until([&] { return fresh.code.calls.size() == 1; });
+  EXPECT_EQ(fresh.code.calls[0]->head().method, "waiting");
+  old.code.calls[0]->Reply("done", false);
+  Until([&] { return running.done && drained; });
+  EXPECT_EQ(running.body, "done");
+}
+
+// Requests that were under way when the replica began to leave were not admitted: none is lost.
+TEST_F(RouterReplicaTest, RequestsThatCrossTheGoodbyeAreSentElsewhere) {
+  Replica& old = AddReplica(100);
+  Settle();
+  std::vector<Caller> callers(20);
+  for (auto& caller : callers) Ask(caller, "x");
+  old.runtime.Drain([] {});  // before it has read any of them
+  Replica& fresh = AddReplica(100);
+  fresh.code.on_start = [](const auto& call) { call->Reply("fresh", false); };
+  Until([&] {
+    return std::all_of(callers.begin(), callers.end(), [](const Caller& c) { return c.done; });
+  });
+  for (const Caller& caller : callers) EXPECT_EQ(caller.body, "fresh");
+  EXPECT_TRUE(old.code.calls.empty());
+}
+
+TEST_F(RouterReplicaTest, ADeadReplicaFailsWhatItHeldAndNothingElse) {
+  AddReplica(1);
+  Caller held;
+  Caller waiting;
+  Ask(held, "held");
+  Until([&] { return replicas_[0]->code.calls.size() == 1; });
+  Ask(waiting, "waiting");
+  replicas_[0].reset();
+  Until([&] { return held.done; });
+  EXPECT_EQ(held.failure->kind, Failure::Kind::kReplicaDied);
+  EXPECT_FALSE(waiting.done);
+  Replica& fresh = AddReplica(1);
+  Until([&] { return fresh.code.calls.size() == 1; });
+}
+
+TEST_F(RouterReplicaTest, AReplicaThatIsNoLongerListedGetsNothingNewButFinishes) {
+  Replica& old = AddReplica(5);
+  Caller running;
+  Ask(running, "running");
+  Until([&] { return old.code.calls.size() == 1; });
+  route_.replicas.clear();
+  Publish();
+  Caller later;
+  Ask(later, "later");
+  Settle();
+  EXPECT_EQ(old.code.calls.size(), 1u);
+  old.code.calls[0]->Reply("ok", false);
+  Until([&] { return running.done; });
+  EXPECT_EQ(running.body, "ok");
+}
+
+TEST_F(RouterReplicaTest, AnUnavailableDeploymentFailsItsCallersAtOnce) {
+  Caller waiting;
+  Ask(waiting, "x");
+  route_.available = false;
+  Publish();
+  ASSERT_TRUE(waiting.failure);
+  EXPECT_EQ(waiting.failure->kind, Failure::Kind::kUnavailable);
+  EXPECT_EQ(waiting.failure->message,
+            "Deployment(name='d', app='app') is unavailable because it failed to deploy.");
+  Caller later;
+  Ask(later, "y");
+  EXPECT_TRUE(later.done);
+}
+
+TEST_F(RouterReplicaTest, BodiesFlowByCreditInBothDirections) {
+  Replica& replica = AddReplica(1);
+  Caller caller;
+  const auto exchange = Ask(caller, "upload", /*end=*/false);
+  Until([&] { return caller.credit > 0; });
+  EXPECT_EQ(caller.credit, base::kBodyWindow);
+  exchange->SendBody(std::string(200'000, 'u'), false);
+  auto& call = *replica.code.calls.at(0);
+  std::string received;
+  Until([&] {
+    received += call.TakeBody();
+    return received.size() == 200'000;
+  });
+  Until([&] { return caller.credit == base::kBodyWindow + 200'000; });
+  exchange->SendBody("end", true);
+  Until([&] { return call.body_ended(); });
+  EXPECT_EQ(call.TakeBody(), "end");
+
+  call.Send(std::string(base::kBodyWindow, 'd'), false);
+  EXPECT_FALSE(call.writable());
+  bool writable = false;
+  call.SetOnWritable([&] { writable = true; });
+  Until([&] { return caller.body.size() == base::kBodyWindow; });
+  Settle();
+  EXPECT_FALSE(writable) << "the caller has not consumed yet";
+  exchange->GrantCredit(base::kBodyWindow);
+  Until([&] { return writable; });
+  call.Send("", true);
+  Until([&] { return caller.done; });
+}
+
+TEST_F(RouterReplicaTest, RaisingTheLimitLetsWaitersIn) {
+  Replica& replica = AddReplica(1);
+  std::vector<Caller> callers(3);
+  for (auto& caller : callers) Ask(caller, "x");
+  Until([&] { return replica.code.calls.size() == 1; });
+  replica.runtime.SetMaxOngoing(3);
+  route_.max_ongoing_requests = 3;
+  Publish();
+  Until([&] { return replica.code.calls.size() == 3; });
+}
+
+TEST_F(RouterReplicaTest, LoadIsWhatWaitsAndRuns) {
+  AddReplica(2);
+  std::vector<Caller> callers(5);
+  for (auto& caller : callers) Ask(caller, "x");
+  Until([&] { return replicas_[0]->code.calls.size() == 2; });
+  const route::Load load = router_.Queue(kId).Sample();
+  EXPECT_EQ(load.queued, 3);
+  EXPECT_EQ(load.running, (std::map<std::string, int>{{"r0", 2}}));
+}
+
+TEST_F(RouterReplicaTest, APeerThatIsNoRouterIsClosed) {
+  Replica& replica = AddReplica(1);
+  auto pair = *base::MakeSocketPair();
+  replica.runtime.Adopt(std::move(pair.ours));
+  ASSERT_GT(::write(pair.theirs.get(), "GET / HTTP/1.1\r\n\r\n", 18), 0);
+  char byte;
+  Until([&] { return ::read(pair.theirs.get(), &byte, 1) == 0; });
+}
+
+}  // namespace
+}  // namespace penstock
