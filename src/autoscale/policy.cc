@@ -71,8 +71,9 @@ Decision Decide(const AutoscalingSpec& spec, const Load& load, const DelayState&
   const Delayed delayed = HoldBack(spec, decision.desired, load.target, state, now);
   decision.state = delayed.state;
   decision.rule = delayed.rule;
-  decision.due = delayed.due;
   decision.target = clamp(delayed.count);
+  // At its bound the count will be the same when the delay is over.
+  if (clamp(decision.desired) != load.target) decision.due = delayed.due;
   return decision;
 }
 

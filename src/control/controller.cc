@@ -1,0 +1,316 @@
+#include "control/controller.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "config/deployment_options.h"
+#include "control/persist.h"
+#include "penstock/check.h"
+
+namespace penstock::control {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kHttpSetting = "setting/http";
+constexpr const char* kNodePrefix = "node/";
+
+}  // namespace
+
+Controller::Controller(Ports ports, ControllerOptions options)
+    : ports_(ports), options_(std::move(options)), book_(ports.publisher) {
+  ports_.engine.SetListener(*this);
+}
+
+Status Controller::Recover() {
+  auto values = ports_.store.Load();
+  if (!values.ok()) return values.status();
+  if (Status bad = Restore(*values, state_); !bad.ok()) return bad;
+  for (const auto& [key, value] : *values) {
+    if (key == kHttpSetting) http_options_ = Json::parse(value);
+    if (key.starts_with(kNodePrefix)) expected_nodes_.insert(key.substr(std::string(kNodePrefix).size()));
+  }
+  for (const auto& [id, deployment] : state_.deployments) {
+    Touch(id);
+    routes_touched_.insert(id);
+  }
+  http_touched_ = true;
+  recovery_deadline_ = ports_.clock.Now() + options_.recovery_wait;
+  return {};
+}
+
+// ---- what users want ------------------------------------------------------------------------
+
+Status Controller::Deploy(AppRequest request) {
+  if (Status bad = CheckPrefixFree(request.app, state_.apps); !bad.ok()) return bad;
+  const TimePoint now = ports_.clock.Now();
+  App& app = state_.apps[request.app.name];
+  for (const std::string& before : app.deployments) {
+    const auto& names = request.app.deployments;
+    if (std::find(names.begin(), names.end(), before) != names.end()) continue;
+    const DeploymentId id{request.app.name, before};
+    const auto gone = state_.deployments.find(id);
+    if (gone == state_.deployments.end()) continue;
+    MarkDeleting(gone->second);
+    Touch(id);
+    unsaved_.insert(id);
+    routes_touched_.insert(id);
+  }
+  // Those that are being deleted keep their place in the application until they are gone.
+  app = std::move(request.app);
+  app.deployed_unix = ports_.clock.UnixSeconds();
+  for (auto& [name, target] : request.deployments) {
+    const DeploymentId id{app.name, name};
+    Deployment& deployment = state_.deployments[id];
+    deployment.id = id;
+    Retarget(deployment, std::move(target), now);
+    Touch(id);
+    unsaved_.insert(id);
+    routes_touched_.insert(id);
+  }
+  writes_.push_back(Remember(app));
+  http_touched_ = true;
+  base::LogInfo("deploy", {{"app", app.name}, {"deployments", std::to_string(app.deployments.size())}});
+  RefreshStatuses();
+  Save();
+  return {};
+}
+
+void Controller::Delete(const std::string& name) {
+  const auto found = state_.apps.find(name);
+  if (found == state_.apps.end()) return;
+  found->second.deleting = true;
+  for (auto& [id, deployment] : state_.deployments) {
+    if (id.app != name) continue;
+    MarkDeleting(deployment);
+    Touch(id);
+    unsaved_.insert(id);
+    routes_touched_.insert(id);
+  }
+  writes_.push_back(Remember(found->second));
+  http_touched_ = true;
+  base::LogInfo("delete", {{"app", name}});
+  Save();
+}
+
+void Controller::DeleteAll() {
+  for (const auto& [name, app] : state_.apps) Delete(name);
+}
+
+void Controller::StartProxy(const Json& http_options,
+                            std::function<void(Result<std::string>)> done) {
+  const auto parsed = config::ParseHttpOptions(http_options);
+  if (!parsed.ok()) return done(parsed.status());
+  for (const auto& [node, proxy] : proxies_) return done(proxy.address);
+  if (!parsed->enabled) return done(std::string());
+  http_options_ = http_options;
+  proxy_waiters_.push_back(std::move(done));
+  OrderProxy();
+}
+
+void Controller::OrderProxy() {
+  if (!http_options_ || proxy_ordered_ || !proxies_.empty()) return;
+  const auto& nodes = state_.cluster.nodes();
+  const auto head = std::find_if(nodes.begin(), nodes.end(), [](const auto& node) {
+    return node.resources.spec().is_head;
+  });
+  if (head == nodes.end()) return;  // it is on its way
+  const auto options = config::ParseHttpOptions(*http_options_);
+  PENSTOCK_CHECK(options.ok());
+  proxy_ordered_ = true;
+  const NodeId node = head->resources.spec().id;
+  ports_.engine.StartProxy(
+      node, {.host = options->host, .port = options->port, .options = *http_options_},
+      [this, node](Result<std::string> address) {
+        proxy_ordered_ = false;
+        if (address.ok()) {
+          proxies_[node].address = *address;
+          writes_.push_back({kHttpSetting, http_options_->dump()});
+        } else {
+          http_options_.reset();
+          base::LogError("proxy_failed", {{"why", address.status().message()}});
+        }
+        for (const auto& done : std::exchange(proxy_waiters_, {})) done(address);
+        Save();
+      });
+}
+
+void Controller::WaitRunning(const std::string& app, std::function<void(Status)> done) {
+  waiters_.push_back(
+      {.app = app, .running = true, .since = ports_.clock.Now(), .done = std::move(done)});
+}
+
+void Controller::WaitGone(const std::string& app, std::function<void(Status)> done) {
+  waiters_.push_back({.app = app, .since = ports_.clock.Now(), .done = std::move(done)});
+}
+
+// ---- what routers say -----------------------------------------------------------------------
+
+void Controller::OnSubscribe(RouterId router, const std::string& name, bool everything,
+                             const std::vector<DeploymentId>& deployments) {
+  routers_[router] = name;
+  book_.Subscribe(router, everything, deployments);
+  if (const auto proxy = proxies_.find(name); everything && proxy != proxies_.end()) {
+    proxy->second.healthy = true;
+  } else if (everything && state_.cluster.Find(name) != nullptr) {
+    proxies_[name].healthy = true;  // it outlived the controller before this one
+  }
+}
+
+void Controller::OnAcknowledge(RouterId router, std::uint64_t epoch) {
+  book_.Acknowledge(router, epoch);
+}
+
+void Controller::OnRouterGone(RouterId router) {
+  book_.Forget(router);
+  const auto name = routers_.extract(router);
+  if (name.empty()) return;
+  autoscaler_.ForgetRouter(name.mapped());
+  if (const auto proxy = proxies_.find(name.mapped()); proxy != proxies_.end()) {
+    proxy->second.healthy = false;
+  }
+}
+
+void Controller::OnLoad(const LoadReport& report) {
+  autoscaler_.Note(report, ports_.clock.Now());
+}
+
+// ---- what the engine says -------------------------------------------------------------------
+
+void Controller::OnNodeUp(const resources::NodeSpec& node,
+                          const std::vector<engine::AdoptedReplica>& replicas) {
+  if (state_.cluster.Find(node.id) != nullptr) OnNodeDown(node.id, "it joined anew");
+  state_.cluster.Join(node);
+  expected_nodes_.erase(node.id);
+  writes_.push_back({kNodePrefix + node.id, Json(node.name).dump()});
+  for (const engine::AdoptedReplica& replica : replicas) Adopt(node.id, replica);
+  base::LogInfo("node_up", {{"node", node.name},
+                            {"id", node.id},
+                            {"resources", node.total.ToString()},
+                            {"replicas", std::to_string(replicas.size())}});
+  place_again_ = true;
+  if (node.is_head) OrderProxy();
+}
+
+void Controller::Adopt(const NodeId& node, const engine::AdoptedReplica& adopted) {
+  const engine::StartOrder& order = adopted.order;
+  auto& resources = state_.cluster.Find(node)->resources;
+  resources.Take(order.allocation);
+  const auto found = state_.deployments.find(order.id.deployment);
+  const auto spec = config::SpecFromOptions(order.id.deployment.name, order.options);
+  if (found == state_.deployments.end() || adopted.stopping || !spec.ok()) {
+    strays_[order.id] = {node, order.allocation};
+    ports_.engine.Stop({.id = order.id, .node = node});
+    return;
+  }
+  Replica replica{.unique = order.id.unique,
+                  .state = adopted.ready ? ReplicaState::kRunning : ReplicaState::kStarting,
+                  .code_version = order.code_version,
+                  .spec = *spec,
+                  .rank = order.rank,
+                  .placed = true,
+                  .node = node,
+                  .allocation = order.allocation,
+                  .since = ports_.clock.Now(),
+                  .started_unix = ports_.clock.UnixSeconds(),
+                  .facts = adopted.facts};
+  Deployment& deployment = found->second;
+  deployment.replicas.push_back(std::move(replica));
+  if (adopted.ready && MatchVersion(deployment.replicas.back(), deployment.target) != VersionMatch::kOld) {
+    deployment.target_started = true;
+  }
+  Touch(deployment.id);
+  routes_touched_.insert(deployment.id);
+}
+
+void Controller::OnNodeDown(const NodeId& node, const std::string& why) {
+  if (state_.cluster.Find(node) == nullptr) return;
+  base::LogWarning("node_down", {{"id", node}, {"why", why}});
+  std::vector<ReplicaId> lost;
+  for (const auto& [id, deployment] : state_.deployments) {
+    for (const Replica& replica : deployment.replicas) {
+      if (replica.placed && replica.node == node) lost.push_back({id, replica.unique});
+    }
+  }
+  for (const ReplicaId& id : lost) ForgetReplica(id, "Its node died: " + why);
+  std::erase_if(strays_, [&](const auto& stray) { return stray.second.node == node; });
+  state_.cluster.Leave(node);
+  proxies_.erase(node);
+  writes_.push_back({kNodePrefix + node, std::nullopt});
+  place_again_ = true;
+}
+
+void Controller::ForgetReplica(const ReplicaId& id, const std::string& cause) {
+  Deployment& deployment = state_.deployments.at(id.deployment);
+  Replica* replica = deployment.Find(id.unique);
+  if (replica->state != ReplicaState::kStopping) {
+    base::LogWarning("replica_lost", {{"replica", id.ToString()}, {"cause", cause}});
+  }
+  ReleasePlace(state_, *replica);
+  OnGone(deployment, id.unique, cause, ports_.clock.Now());
+  leaving_.Forget(id);
+  place_again_ = true;
+  Touch(id.deployment);
+  routes_touched_.insert(id.deployment);
+}
+
+void Controller::OnReplicaEvent(const engine::ReplicaEvent& event) {
+  using Kind = engine::ReplicaEvent::Kind;
+  if (const auto stray = strays_.find(event.id); stray != strays_.end()) {
+    if (event.kind != Kind::kStopped) return;
+    if (auto* node = state_.cluster.Find(stray->second.node)) {
+      node->resources.GiveBack(stray->second.allocation);
+    }
+    strays_.erase(stray);
+    place_again_ = true;
+    return;
+  }
+  const auto found = state_.deployments.find(event.id.deployment);
+  if (found == state_.deployments.end()) return;
+  Deployment& deployment = found->second;
+  Replica* replica = deployment.Find(event.id.unique);
+  if (replica == nullptr) return;
+  const TimePoint now = ports_.clock.Now();
+  Touch(deployment.id);
+  switch (event.kind) {
+    case Kind::kSpawned:
+      replica->facts.update(event.facts);
+      replica->since = now;
+      replica->started_unix = ports_.clock.UnixSeconds();
+      break;
+    case Kind::kReady:
+      replica->facts.update(event.facts);
+      OnReady(deployment, *replica);
+      routes_touched_.insert(deployment.id);
+      unsaved_.insert(deployment.id);
+      break;
+    case Kind::kStartFailed:
+      base::LogWarning("replica_start_failed",
+                       {{"replica", event.id.ToString()}, {"why", event.message}});
+      OnStartFailed(deployment, *replica, event.message, now);
+      ports_.engine.Stop({.id = event.id, .node = replica->node});
+      routes_touched_.insert(deployment.id);
+      unsaved_.insert(deployment.id);
+      break;
+    case Kind::kReconfigured:
+      if (OnReconfigured(deployment, *replica, event.message)) {
+        StopReplica(deployment, event.id.unique, now);
+      }
+      routes_touched_.insert(deployment.id);
+      break;
+    case Kind::kHealthy:
+      OnHealthy(*replica);
+      break;
+    case Kind::kUnhealthy:
+      base::LogWarning("health_check_failed",
+                       {{"replica", event.id.ToString()}, {"why", event.message}});
+      if (OnUnhealthy(deployment, *replica, now)) StopReplica(deployment, event.id.unique, now);
+      break;
+    case Kind::kStopped:
+      ForgetReplica(event.id, event.message);
+      break;
+  }
+}
+
+}  // namespace penstock::control

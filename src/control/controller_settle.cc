@@ -1,0 +1,324 @@
+// Controller::Settle and what it does: the part of the controller that acts.
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "control/controller.h"
+#include "control/persist.h"
+#include "control/reconcile.h"
+
+namespace penstock::control {
+namespace {
+
+// A proxy that does not acknowledge a route within this is not waited for.
+constexpr Duration kRouteWait = std::chrono::seconds(2);
+
+}  // namespace
+
+void Controller::Touch(const DeploymentId& id) { touched_.insert(id); }
+
+bool Controller::Recovering(TimePoint now) const {
+  return !expected_nodes_.empty() && now < recovery_deadline_;
+}
+
+void Controller::Settle() {
+  const TimePoint now = ports_.clock.Now();
+  if (Recovering(now)) {
+    wake_ = recovery_deadline_;
+    return;
+  }
+  std::erase_if(touched_later_, [&](const auto& entry) {
+    if (entry.second > now) return false;
+    touched_.insert(entry.first);
+    return true;
+  });
+  while (ReconcileTouched(now) || Place(now) || Autoscale(now)) {
+  }
+  RefreshStatuses();
+  PublishRoutes();
+  StopAcknowledged(now);
+  DropGone();
+  Save();
+  AnswerWaiters(now);
+  ComputeWake(now);
+}
+
+void Controller::ComputeWake(TimePoint now) {
+  wake_ = leaving_.NextDeadline();
+  for (const auto& [id, when] : touched_later_) wake_ = std::min(wake_, when);
+  for (const auto& [id, due] : autoscale_due_) {
+    const auto deployment = state_.deployments.find(id);
+    if (deployment == state_.deployments.end()) continue;
+    const TimePoint next = autoscaler_.NextTick(deployment->second, now);
+    if (next != kNever) wake_ = std::min(wake_, std::max(next, due));
+  }
+  for (const Waiter& waiter : waiters_) {
+    if (waiter.epoch) wake_ = std::min(wake_, waiter.since + kRouteWait);
+  }
+}
+
+bool Controller::ReconcileTouched(TimePoint now) {
+  if (touched_.empty()) return false;
+  const NodeFacts facts = FactsOf(state_);
+  for (const DeploymentId& id : std::exchange(touched_, {})) {
+    const auto found = state_.deployments.find(id);
+    if (found == state_.deployments.end()) continue;
+    Carry(found->second, Reconcile(found->second, facts, now), now);
+  }
+  return true;
+}
+
+void Controller::Carry(Deployment& deployment, const Plan& plan, TimePoint now) {
+  for (const std::string& unique : plan.stop) StopReplica(deployment, unique, now);
+  for (int i = 0; i < plan.create; ++i) {
+    AddReplica(deployment, ports_.random.Name(8), now);
+    place_again_ = true;
+  }
+  for (const std::string& unique : plan.adopt) {
+    Replica& replica = *deployment.Find(unique);
+    Reconfigure(deployment, replica);
+  }
+  for (const std::string& unique : plan.reconfigure) {
+    Replica& replica = *deployment.Find(unique);
+    replica.state = ReplicaState::kUpdating;
+    Reconfigure(deployment, replica);
+  }
+  if (!plan.empty()) routes_touched_.insert(deployment.id);
+  if (plan.wake != kNever) touched_later_[deployment.id] = plan.wake;
+}
+
+void Controller::Reconfigure(Deployment& deployment, Replica& replica) {
+  const DeploymentSpec& spec = deployment.target.spec;
+  ports_.engine.Reconfigure({.id = {deployment.id, replica.unique},
+                             .node = replica.node,
+                             .options = deployment.target.options,
+                             .max_ongoing_requests = spec.max_ongoing_requests,
+                             .user_config = spec.user_config,
+                             .user_config_changed = spec.user_config != replica.spec.user_config,
+                             .health_check_period_s = spec.health_check_period_s,
+                             .health_check_timeout_s = spec.health_check_timeout_s});
+  replica.spec = spec;
+}
+
+// A replica that takes requests is unrouted first; one that never did is ended at once.
+void Controller::StopReplica(Deployment& deployment, const std::string& unique, TimePoint now) {
+  Replica* replica = deployment.Find(unique);
+  if (replica == nullptr || replica->state == ReplicaState::kStopping) return;
+  const bool in_service = replica->state != ReplicaState::kStarting;
+  replica->state = ReplicaState::kStopping;
+  routes_touched_.insert(deployment.id);
+  if (!replica->placed) {
+    OnGone(deployment, unique, "", now);
+    return;
+  }
+  const Duration grace =
+      in_service ? FromSeconds(replica->spec.graceful_shutdown_timeout_s) : Duration::zero();
+  leaving_.Begin({.id = {deployment.id, unique}, .node = replica->node, .grace = grace},
+                 in_service ? book_.epoch() + 1 : 0, now);
+}
+
+bool Controller::Place(TimePoint now) {
+  if (!std::exchange(place_again_, false)) return false;
+  const Placements placements = PlaceWaiting(state_, options_.placement);
+  for (const ReplicaId& id : placements.placed) {
+    Deployment& deployment = state_.deployments.at(id.deployment);
+    Launch(deployment, *deployment.Find(id.unique), now);
+  }
+  for (const auto& [id, why] : placements.impossible) {
+    Deployment& deployment = state_.deployments.at(id.deployment);
+    const std::string message = "Replica scheduling failed. Failed to create an actor for replica " +
+                                id.ToString() + ": " + why;
+    OnStartFailed(deployment, *deployment.Find(id.unique), message, now);
+    OnGone(deployment, id.unique, "", now);
+    Touch(id.deployment);
+    routes_touched_.insert(id.deployment);
+    unsaved_.insert(id.deployment);
+  }
+  return !placements.placed.empty() || !placements.impossible.empty();
+}
+
+void Controller::Launch(Deployment& deployment, Replica& replica, TimePoint now) {
+  const DeploymentSpec& spec = replica.spec;
+  replica.since = now;
+  ports_.engine.Start(
+      {.id = {deployment.id, replica.unique},
+       .node = replica.node,
+       .allocation = replica.allocation,
+       .default_cpus = !spec.replica_resources.num_cpus.has_value(),
+       .code_version = replica.code_version,
+       .launch = deployment.target.launch,
+       .options = deployment.target.options,
+       .runtime_env = spec.replica_resources.runtime_env,
+       .max_ongoing_requests = spec.max_ongoing_requests,
+       .user_config = spec.user_config,
+       .health_check_period_s = spec.health_check_period_s,
+       .health_check_timeout_s = spec.health_check_timeout_s,
+       .rank = replica.rank,
+       .world_size = deployment.target_replicas});
+}
+
+bool Controller::Autoscale(TimePoint now) {
+  bool changed = false;
+  for (auto& [id, deployment] : state_.deployments) {
+    if (!deployment.target.spec.autoscaling || now < autoscale_due_[id]) continue;
+    // Ray Serve decides ten times a second; news in between wait for the next time.
+    autoscale_due_[id] = now + kAutoscalePeriod;
+    if (!autoscaler_.Tick(deployment, now)) continue;
+    base::LogInfo("autoscale", {{"deployment", id.ToString()},
+                                {"target", std::to_string(deployment.target_replicas)}});
+    Touch(id);
+    unsaved_.insert(id);
+    changed = true;
+  }
+  return changed;
+}
+
+route::DeploymentRoute Controller::RouteOf(const Deployment& deployment) const {
+  const DeploymentSpec& spec = deployment.target.spec;
+  route::DeploymentRoute route{.id = deployment.id,
+                               .max_ongoing_requests = spec.max_ongoing_requests,
+                               .max_queued_requests = spec.max_queued_requests,
+                               .backpressure = spec.backpressure,
+                               .sample_period_s = SamplePeriod(spec)};
+  for (const Replica& replica : deployment.replicas) {
+    const bool serves =
+        replica.state == ReplicaState::kRunning || replica.state == ReplicaState::kUpdating;
+    if (!serves) continue;
+    route.replicas.push_back({replica.unique, replica.facts.value("socket", ""), replica.node});
+  }
+  route.available =
+      !deployment.target.deleting && (!deployment.gave_up || !route.replicas.empty());
+  return route;
+}
+
+std::vector<route::HttpRoute> Controller::HttpRoutes() const {
+  std::vector<route::HttpRoute> routes;
+  for (const auto& [name, app] : state_.apps) {
+    if (app.deleting || !app.route_prefix) continue;
+    routes.push_back({*app.route_prefix, {name, app.ingress}});
+  }
+  route::SortRoutes(routes);
+  return routes;
+}
+
+void Controller::PublishRoutes() {
+  std::vector<route::DeploymentRoute> changed;
+  std::vector<DeploymentId> removed;
+  for (const DeploymentId& id : std::exchange(routes_touched_, {})) {
+    const auto found = state_.deployments.find(id);
+    if (found == state_.deployments.end()) {
+      removed.push_back(id);
+    } else {
+      changed.push_back(RouteOf(found->second));
+    }
+  }
+  std::optional<std::vector<route::HttpRoute>> http;
+  if (std::exchange(http_touched_, false)) http = HttpRoutes();
+  book_.Set(changed, removed, http);
+}
+
+void Controller::StopAcknowledged(TimePoint now) {
+  for (const engine::StopOrder& order : leaving_.Ready(book_, now)) ports_.engine.Stop(order);
+}
+
+// Deployments that are to go and have nothing left, and applications without deployments.
+void Controller::DropGone() {
+  std::erase_if(state_.deployments, [&](const auto& entry) {
+    const auto& [id, deployment] = entry;
+    if (!deployment.target.deleting || !deployment.replicas.empty()) return false;
+    writes_.push_back(ForgetDeployment(id));
+    unsaved_.erase(id);
+    autoscaler_.ForgetDeployment(id);
+    autoscale_due_.erase(id);
+    routes_touched_.insert(id);
+    return true;
+  });
+  std::erase_if(state_.apps, [&](const auto& entry) {
+    const auto& [name, app] = entry;
+    if (!app.deleting) return false;
+    const auto first = state_.deployments.lower_bound({name, ""});
+    if (first != state_.deployments.end() && first->first.app == name) return false;
+    writes_.push_back(ForgetApp(name));
+    return true;
+  });
+  PublishRoutes();
+}
+
+void Controller::RefreshStatuses() {
+  for (auto& [id, deployment] : state_.deployments) {
+    if (RefreshStatus(deployment)) {
+      routes_touched_.insert(id);
+      unsaved_.insert(id);
+    }
+  }
+  for (auto& [name, app] : state_.apps) {
+    std::vector<NamedStatus> statuses;
+    for (const std::string& deployment : app.deployments) {
+      const auto found = state_.deployments.find({name, deployment});
+      if (found != state_.deployments.end()) statuses.push_back({deployment, found->second.status});
+    }
+    app.status = DeriveAppStatus(statuses, app.deleting);
+  }
+}
+
+// A commit that fails does not stop the controller: what runs goes on, and the log says that a
+// restart would forget.
+void Controller::Save() {
+  for (const DeploymentId& id : std::exchange(unsaved_, {})) {
+    const auto found = state_.deployments.find(id);
+    if (found != state_.deployments.end()) writes_.push_back(Remember(found->second));
+  }
+  if (writes_.empty()) return;
+  if (Status bad = ports_.store.Commit(std::exchange(writes_, {})); !bad.ok()) {
+    base::LogError("state_not_saved", {{"why", bad.message()}});
+  }
+}
+
+bool Controller::Answer(Waiter& waiter, TimePoint now) {
+  const auto found = state_.apps.find(waiter.app);
+  const bool gone = waiter.app.empty() ? state_.apps.empty() : found == state_.apps.end();
+  if (!waiter.running) {
+    if (gone) waiter.done({});
+    return gone;
+  }
+  if (gone || found->second.deleting) {
+    waiter.done(Status(Code::kNotFound, "Application '" + waiter.app + "' was deleted."));
+    return true;
+  }
+  const AppStatusInfo& status = found->second.status;
+  if (status.status == AppStatus::kDeployFailed) {
+    waiter.done(Status(Code::kFailedPrecondition, "Deploying application " + waiter.app +
+                                                      " failed: " + FailureOf(found->second)));
+    return true;
+  }
+  if (status.status != AppStatus::kRunning) return false;
+  if (!waiter.epoch) {
+    waiter.epoch = book_.epoch();
+    waiter.since = now;
+  }
+  if (!book_.ProxiesAcknowledged(*waiter.epoch) && now < waiter.since + kRouteWait) return false;
+  waiter.done({});
+  return true;
+}
+
+// The application's message, and what its failed deployments say.
+std::string Controller::FailureOf(const App& app) const {
+  std::string text = app.status.message;
+  for (const std::string& name : app.deployments) {
+    const auto found = state_.deployments.find({app.name, name});
+    if (found == state_.deployments.end()) continue;
+    const StatusInfo& status = found->second.status;
+    if (status.status == DeploymentStatus::kDeployFailed) text += "\n" + name + ": " + status.message;
+  }
+  return text;
+}
+
+void Controller::AnswerWaiters(TimePoint now) {
+  // A callback may add waiters; those are looked at next time.
+  auto waiters = std::exchange(waiters_, {});
+  std::erase_if(waiters, [&](Waiter& waiter) { return Answer(waiter, now); });
+  waiters_.insert(waiters_.begin(), std::make_move_iterator(waiters.begin()),
+                  std::make_move_iterator(waiters.end()));
+}
+
+}  // namespace penstock::control

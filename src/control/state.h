@@ -1,0 +1,44 @@
+// Everything the controller knows: applications, deployments, nodes.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/deployment.h"
+#include "control/victims.h"
+#include "penstock/ids.h"
+#include "placement/cluster.h"
+#include "placement/place.h"
+
+namespace penstock::control {
+
+// A named group of deployments with at most one route prefix.
+struct App {
+  std::string name;
+  std::optional<std::string> route_prefix;  // absent: reachable through handles only
+  std::string ingress;                      // deployment that takes its requests
+  std::string docs_path;
+  double deployed_unix = 0;
+  std::vector<std::string> deployments;  // names, sorted
+  bool deleting = false;
+  AppStatusInfo status;
+};
+
+struct State {
+  std::map<std::string, App> apps;
+  std::map<DeploymentId, Deployment> deployments;
+  placement::Cluster cluster;
+  placement::PlacementState placement;
+};
+
+// What placement has to find for a replica of `deployment`: its demand, and the implicit
+// per-node resource that stands for max_replicas_per_node.
+resources::Demand DemandOf(const Deployment& deployment);
+
+// What ChooseVictims needs to know of every node.
+NodeFacts FactsOf(const State& state);
+
+}  // namespace penstock::control

@@ -1,0 +1,310 @@
+// Deploy, scale, update, fail, delete: whole histories of the real controller.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "scenario/sim.h"
+
+namespace penstock::scenario {
+namespace {
+
+using control::DeploymentStatus;
+using control::Trigger;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+class LifecycleTest : public testing::Test {
+ protected:
+  LifecycleTest() { sim.AddNode("head", {{"CPU", 8}, {"GPU", 2}, {"widget", 4}}); }
+  Sim sim;
+};
+
+TEST_F(LifecycleTest, ADeployRunsAndItsRouteIsPublished) {
+  sim.Deploy("a", {{"num_replicas", 3}});
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOYING");
+  EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kConfigUpdateStarted);
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.AppStatus("a") == "RUNNING"; }));
+  EXPECT_EQ(sim.Running("a"), 3);
+  EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kConfigUpdateCompleted);
+  ASSERT_EQ(sim.routers.http.size(), 1u);
+  EXPECT_EQ(sim.routers.http[0].prefix, "/a");
+  EXPECT_EQ(sim.routers.table.at({"a", "d"}).replicas.size(), 3u);
+}
+
+TEST_F(LifecycleTest, RanksAreDenseAndReused) {
+  sim.Deploy("a", {{"num_replicas", 3}});
+  sim.Run(seconds(1));
+  const auto ids = sim.Replicas("a");
+  sim.engine.Crash(ids[1]);
+  sim.Run(seconds(1));
+  std::vector<int> ranks;
+  for (const auto& replica : sim.Find("a")->replicas) ranks.push_back(replica.rank);
+  EXPECT_THAT(ranks, testing::UnorderedElementsAre(0, 1, 2));
+}
+
+TEST_F(LifecycleTest, TheSameVersionWithAnotherNumberScalesInPlace) {
+  sim.Deploy("a", {{"num_replicas", 1}});
+  sim.Run(seconds(1));
+  const auto before = sim.Replicas("a");
+  sim.Deploy("a", {{"num_replicas", 3}});
+  EXPECT_EQ(sim.Find("a")->status.status, DeploymentStatus::kUpscaling);
+  EXPECT_EQ(sim.Find("a")->status.message, "Upscaling from 1 to 3 replicas.");
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOYING");
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Running("a"), 3);
+  EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kUpscaleCompleted);
+  EXPECT_THAT(sim.Replicas("a"), testing::Contains(before[0]));
+  sim.Deploy("a", {{"num_replicas", 1}});
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kDownscaleCompleted);
+  EXPECT_EQ(sim.Running("a"), 1);
+}
+
+TEST_F(LifecycleTest, AnIdenticalDeployOfTheSameVersionDoesNothing) {
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  const int starts = sim.engine.starts;
+  sim.Deploy("a", {{"num_replicas", 2}});
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.engine.starts, starts);
+}
+
+TEST_F(LifecycleTest, ANewVersionReplacesInWaves) {
+  sim.Deploy("a", {{"num_replicas", 5}});
+  sim.Run(seconds(1));
+  sim.Deploy("a", {{"num_replicas", 5}}, "v2");
+  int fewest = 5;
+  ASSERT_TRUE(sim.RunUntil([&] {
+    fewest = std::min(fewest, static_cast<int>(sim.routers.table.at({"a", "d"}).replicas.size()));
+    return sim.AppStatus("a") == "RUNNING";
+  }));
+  EXPECT_EQ(fewest, 4) << "one in five at a time";
+  for (const auto& replica : sim.Find("a")->replicas) EXPECT_EQ(replica.code_version, "v2");
+}
+
+TEST_F(LifecycleTest, ANewUserConfigReachesRunningReplicasWithoutARestart) {
+  sim.Deploy("a", {{"num_replicas", 2}, {"user_config", {{"v", 1}}}});
+  sim.Run(seconds(1));
+  const auto before = sim.Replicas("a");
+  sim.Deploy("a", {{"num_replicas", 2}, {"user_config", {{"v", 2}}}});
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Replicas("a"), before);
+  ASSERT_EQ(sim.engine.reconfigured.size(), 2u);
+  EXPECT_EQ(sim.engine.reconfigured[0].user_config, R"({"v":2})");
+  EXPECT_TRUE(sim.engine.reconfigured[0].user_config_changed);
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+}
+
+TEST_F(LifecycleTest, ARefusedUserConfigReplacesTheReplica) {
+  sim.Deploy("a", {{"user_config", 1}});
+  sim.Run(seconds(1));
+  const auto before = sim.Replicas("a");
+  sim.engine.behaviours["d"].reconfigure_error = "reconfigure raised";
+  sim.Deploy("a", {{"user_config", 2}});
+  sim.Run(seconds(2));
+  EXPECT_NE(sim.Replicas("a"), before);
+}
+
+TEST_F(LifecycleTest, AReplicaIsStoppedOnlyAfterTheRoutersKnow) {
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  sim.routers.delay = milliseconds(300);
+  sim.Deploy("a", {{"num_replicas", 1}});
+  sim.Run(milliseconds(250));
+  EXPECT_EQ(sim.routers.table.at({"a", "d"}).replicas.size(), 1u) << "off the routes at once";
+  EXPECT_EQ(sim.engine.replicas.size(), 2u) << "but not told to stop before the acknowledgement";
+  sim.Run(milliseconds(500));
+  EXPECT_EQ(sim.engine.replicas.size(), 1u);
+}
+
+TEST_F(LifecycleTest, ARouterThatNeverAnswersHoldsNothingUpForLong) {
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  sim.routers.silent = true;
+  sim.controller->Delete("a");
+  sim.controller->Settle();
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.engine.replicas.size(), 1u);
+  sim.Run(seconds(3));
+  EXPECT_EQ(sim.AppStatus("a"), "");
+}
+
+TEST_F(LifecycleTest, DeletingRemovesEverything) {
+  sim.Deploy("a", {{"num_replicas", 2}, {"ray_actor_options", {{"num_gpus", 1}}}});
+  sim.Run(seconds(1));
+  bool gone = false;
+  sim.controller->WaitGone("a", [&](const Status& status) { gone = status.ok(); });
+  sim.controller->Delete("a");
+  sim.controller->Settle();
+  EXPECT_EQ(sim.AppStatus("a"), "DELETING");
+  EXPECT_TRUE(sim.routers.http.empty());
+  sim.Run(seconds(1));
+  EXPECT_TRUE(gone);
+  EXPECT_TRUE(sim.controller->state().deployments.empty());
+  EXPECT_EQ(sim.controller->state().cluster.Free(), sim.controller->state().cluster.Total());
+  EXPECT_TRUE(sim.store.Load()->empty() || sim.store.Load()->begin()->first.starts_with("node/"));
+}
+
+TEST_F(LifecycleTest, DeletingAnAppThatNeverGotItsPlaceIsImmediate) {
+  sim.Deploy("a", {{"ray_actor_options", {{"num_gpus", 50}}}});
+  sim.Run(seconds(1));
+  sim.controller->Delete("a");
+  sim.controller->Settle();
+  EXPECT_EQ(sim.AppStatus("a"), "");
+}
+
+TEST_F(LifecycleTest, AFailingConstructorIsTriedThreeTimesAReplicaAndThenTold) {
+  sim.engine.behaviours["d"].start_error = "Traceback: boom";
+  Status waited;
+  sim.Deploy("a", {});
+  sim.controller->WaitRunning("a", [&](const Status& status) { waited = status; });
+  sim.Run(milliseconds(150));
+  EXPECT_THAT(sim.Find("a")->status.message,
+              HasSubstr("A replica failed to start with exception. Retrying 2 more time(s). Error:\nTraceback: boom"));
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOYING");
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.engine.starts, 3);
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED");
+  EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kReplicaStartupFailed);
+  EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("The deployment failed to start 3 times in a row."));
+  EXPECT_FALSE(sim.routers.table.at({"a", "d"}).available);
+  EXPECT_EQ(waited.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(waited.message(), HasSubstr("Deploying application a failed: Failed to update the deployments ['d']."));
+  EXPECT_THAT(waited.message(), HasSubstr("boom"));
+  sim.Run(minutes(10));
+  EXPECT_EQ(sim.engine.starts, 3) << "no further attempts until a new deploy";
+  sim.engine.behaviours["d"].start_error.clear();
+  sim.Deploy("a", {}, "v2");
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+}
+
+TEST_F(LifecycleTest, MaxConstructorRetryCountLimitsTheTries) {
+  sim.engine.behaviours["d"].start_error = "boom";
+  sim.Deploy("a", {{"num_replicas", 4}, {"max_constructor_retry_count", 1}});
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED");
+  EXPECT_EQ(sim.engine.starts, 4) << "all were started at once; none is tried again";
+}
+
+TEST_F(LifecycleTest, AFailedRolloutKeepsTheOldVersionServing) {
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  sim.engine.behaviours["d"].start_error = "bad release";
+  sim.Deploy("a", {{"num_replicas", 2}}, "v2");
+  sim.Run(minutes(1));
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED");
+  EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("6 times in a row during a rolling update"));
+  EXPECT_EQ(sim.Running("a"), 1) << "one had been stopped to make room";
+  EXPECT_TRUE(sim.routers.table.at({"a", "d"}).available);
+}
+
+TEST_F(LifecycleTest, AnAmountNoDeviceComesInFailsTheDeploy) {
+  sim.Deploy("a", {{"ray_actor_options", {{"num_gpus", 1.5}}}});
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED");
+  EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("Replica scheduling failed."));
+  EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("GPU resource quantities >1 must be whole numbers"));
+}
+
+TEST_F(LifecycleTest, ACrashedReplicaIsReplacedAndTheFirstTimeAtOnce) {
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  const auto victim = sim.Replicas("a")[0];
+  sim.engine.Crash(victim, "signal SIGKILL");
+  sim.controller->Settle();
+  EXPECT_EQ(sim.Find("a")->status.status, DeploymentStatus::kUnhealthy);
+  EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("signal SIGKILL"));
+  EXPECT_EQ(sim.routers.table.at({"a", "d"}).replicas.size(), 1u);
+  sim.Run(milliseconds(150));
+  EXPECT_EQ(sim.Running("a"), 2);
+  EXPECT_EQ(sim.Find("a")->status.status, DeploymentStatus::kHealthy);
+  EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kUnspecified);
+}
+
+TEST_F(LifecycleTest, ACrashLoopBacksOff) {
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  for (int second = 0; second < 60; ++second) {
+    sim.Run(seconds(1));
+    for (const auto& id : sim.Replicas("a")) {
+      if (sim.Running("a") > 0) sim.engine.Crash(id);
+    }
+    sim.controller->Settle();
+  }
+  EXPECT_LT(sim.engine.starts, 30) << "without back-off there would be sixty";
+}
+
+TEST_F(LifecycleTest, ThreeFailedChecksInARowReplaceAReplica) {
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  const auto id = sim.Replicas("a")[0];
+  for (int i = 0; i < 2; ++i) sim.engine.FailCheck(id);
+  sim.engine.PassCheck(id);
+  for (int i = 0; i < 2; ++i) sim.engine.FailCheck(id);
+  sim.controller->Settle();
+  EXPECT_EQ(sim.Find("a")->status.status, DeploymentStatus::kHealthy);
+  sim.engine.FailCheck(id);
+  sim.controller->Settle();
+  EXPECT_EQ(sim.Find("a")->status.status, DeploymentStatus::kUnhealthy);
+  EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kHealthCheckFailed);
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Running("a"), 1);
+  EXPECT_NE(sim.Replicas("a")[0], id);
+}
+
+TEST_F(LifecycleTest, ARedeployWithFewerDeploymentsDropsTheRest) {
+  const auto app = [](const std::vector<std::string>& names) {
+    nlohmann::json params = {{"name", "a"}, {"ingress", names[0]}, {"deployments", nlohmann::json::array()}};
+    for (const auto& name : names) params["deployments"].push_back({{"name", name}});
+    return params;
+  };
+  sim.DeployApp(app({"x", "y"}));
+  sim.Run(seconds(1));
+  sim.DeployApp(app({"z"}), "v2");
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Find("a", "x"), nullptr);
+  EXPECT_EQ(sim.Running("a", "z"), 1);
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+}
+
+TEST_F(LifecycleTest, BadDeploysChangeNothing) {
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  const auto deploy = [&](const nlohmann::json& params) { return sim.TryDeploy(params).message(); };
+  const nlohmann::json one = nlohmann::json::array({{{"name", "d"}}});
+  EXPECT_EQ(deploy({{"name", "b"}, {"route_prefix", "/a"}, {"ingress", "d"}, {"deployments", one}}),
+            "Prefix /a is being used by application \"a\". Failed to deploy application \"b\".");
+  EXPECT_THAT(deploy({{"name", ""}, {"ingress", "d"}, {"deployments", one}}), HasSubstr("non-empty string"));
+  for (const char* prefix : {"a", "/a/", "/{x}"}) {
+    EXPECT_THAT(deploy({{"name", "b"}, {"route_prefix", prefix}, {"ingress", "d"}, {"deployments", one}}),
+                HasSubstr("The route_prefix must"));
+  }
+  EXPECT_THAT(deploy({{"name", "b"}, {"ingress", "no"}, {"deployments", one}}), HasSubstr("none of its deployments"));
+  const Status later = sim.TryDeploy(
+      {{"name", "b"}, {"ingress", "d"}, {"deployments", {{{"name", "d"}, {"options", {{"max_surge_percent", 10}}}}}}});
+  EXPECT_EQ(later.code(), Code::kUnimplemented);
+  EXPECT_THAT(later.message(), HasSubstr("max_surge_percent"));
+  EXPECT_EQ(sim.controller->state().apps.size(), 1u);
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+}
+
+TEST_F(LifecycleTest, TheProxyListensOnceAndItsErrorIsPassedOn) {
+  std::string first;
+  sim.engine.proxy_error = "Failed to bind to address '127.0.0.1:8000'.";
+  sim.controller->StartProxy({{"port", 8000}}, [&](const Result<std::string>& r) { first = r.status().message(); });
+  sim.Run(seconds(1));
+  EXPECT_THAT(first, HasSubstr("Failed to bind"));
+  sim.engine.proxy_error.reset();
+  std::vector<std::string> answers;
+  for (int i = 0; i < 2; ++i) {
+    sim.controller->StartProxy({{"port", 8000}}, [&](const Result<std::string>& r) { answers.push_back(*r); });
+  }
+  sim.Run(seconds(1));
+  EXPECT_EQ(answers, (std::vector<std::string>{"127.0.0.1:8000", "127.0.0.1:8000"}));
+}
+
+}  // namespace
+}  // namespace penstock::scenario

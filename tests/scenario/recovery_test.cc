@@ -1,0 +1,157 @@
+// The controller dies; what runs goes on, and a new controller takes it over.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "scenario/sim.h"
+
+namespace penstock::scenario {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+TEST(Recovery, ANewControllerAdoptsWhatRuns) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 8}, {"GPU", 2}});
+  sim.Deploy("a", {{"num_replicas", 3}, {"ray_actor_options", {{"num_gpus", 0.5}}}});
+  sim.Run(seconds(1));
+  const auto before = sim.Replicas("a");
+  const int starts = sim.engine.starts;
+  sim.RestartController();
+  sim.Run(seconds(10));
+  EXPECT_EQ(sim.engine.starts, starts);
+  EXPECT_THAT(sim.Replicas("a"), testing::UnorderedElementsAreArray(before));
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+  EXPECT_EQ(sim.routers.table.at({"a", "d"}).replicas.size(), 3u);
+  sim.CheckInvariants();
+}
+
+TEST(Recovery, WhatDiedMeanwhileIsReplaced) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 8}});
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  sim.engine.replicas.erase(sim.Replicas("a")[0]);
+  sim.RestartController();
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Running("a"), 2);
+  EXPECT_EQ(sim.engine.replicas.size(), 2u);
+}
+
+TEST(Recovery, AnInterruptedDeployIsFinished) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 8}});
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  sim.Deploy("a", {{"num_replicas", 2}}, "v2");
+  sim.Run(milliseconds(60));
+  sim.RestartController();
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+  ASSERT_EQ(sim.Running("a"), 2);
+  for (const auto& replica : sim.Find("a")->replicas) EXPECT_EQ(replica.code_version, "v2");
+  EXPECT_EQ(sim.engine.replicas.size(), 2u);
+}
+
+TEST(Recovery, AnInterruptedDeleteIsFinished) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 8}});
+  sim.engine.behaviours["d"].drain = seconds(3);
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  sim.controller->Delete("a");
+  sim.controller->Settle();
+  sim.Run(milliseconds(100));
+  sim.RestartController();
+  sim.Run(seconds(10));
+  EXPECT_EQ(sim.AppStatus("a"), "");
+  EXPECT_TRUE(sim.engine.replicas.empty());
+}
+
+TEST(Recovery, ReplicasOfAnAppThatIsForgottenAreEnded) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 8}, {"GPU", 1}});
+  sim.Deploy("a", {{"ray_actor_options", {{"num_gpus", 1}}}});
+  sim.Run(seconds(1));
+  auto values = *sim.store.Load();
+  std::vector<control::Write> forget;
+  for (const auto& [key, value] : values) {
+    if (!key.starts_with("node/")) forget.push_back({key, std::nullopt});
+  }
+  ASSERT_TRUE(sim.store.Commit(forget).ok());
+  sim.RestartController();
+  EXPECT_EQ(sim.controller->state().cluster.Free().Get("GPU"), Quantity()) << "held until it is gone";
+  sim.Run(seconds(1));
+  EXPECT_TRUE(sim.engine.replicas.empty());
+  EXPECT_EQ(sim.controller->state().cluster.Free().Get("GPU"), kOneUnit);
+}
+
+TEST(Recovery, AFailedDeployStaysFailed) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 8}});
+  sim.engine.behaviours["d"].start_error = "boom";
+  sim.Deploy("a", {});
+  sim.Run(seconds(5));
+  const int starts = sim.engine.starts;
+  sim.RestartController();
+  sim.Run(seconds(60));
+  EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED");
+  EXPECT_EQ(sim.engine.starts, starts);
+}
+
+TEST(Recovery, ADamagedValueIsNamed) {
+  Sim sim;
+  ASSERT_TRUE(sim.store.Commit({{"app/x", "not json"}}).ok());
+  control::Controller controller({sim.clock, sim.engine, sim.store, sim.routers, sim.random}, {});
+  const Status status = controller.Recover();
+  EXPECT_EQ(status.code(), Code::kInternal);
+  EXPECT_NE(status.message().find("app/x"), std::string::npos);
+}
+
+// Random histories: deploys, crashes, restarts of the controller. At the end everything is as
+// wanted, and at no time was a device given twice (CheckInvariants, in every step).
+TEST(Recovery, RandomHistoriesEndAsWanted) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Sim sim(seed);
+    base::Random dice(seed * 977);
+    sim.AddNode("head", {{"CPU", 6}, {"GPU", 2}});
+    sim.AddNode("second", {{"CPU", 6}, {"GPU", 2}});
+    int version = 0;
+    int wanted = 1;
+    for (int step = 0; step < 40; ++step) {
+      switch (dice.Next() % 6) {
+        case 0:
+          wanted = static_cast<int>(1 + dice.Next() % 4);
+          version += static_cast<int>(dice.Next() % 2);
+          sim.Deploy("a", {{"num_replicas", wanted}, {"ray_actor_options", {{"num_gpus", 0.5}}}},
+                     "v" + std::to_string(version));
+          break;
+        case 1:
+          if (const auto ids = sim.Replicas("a"); !ids.empty()) {
+            sim.engine.Crash(ids[dice.Next() % ids.size()]);
+            sim.controller->Settle();
+          }
+          break;
+        case 2:
+          sim.RestartController();
+          break;
+        case 3:
+          sim.routers.silent = dice.Next() % 2 == 0;
+          break;
+        default:
+          sim.Run(milliseconds(dice.Next() % 400));
+      }
+      sim.CheckInvariants();
+    }
+    sim.routers.silent = false;
+    sim.Deploy("a", {{"num_replicas", wanted}, {"ray_actor_options", {{"num_gpus", 0.5}}}}, "last");
+    sim.Run(seconds(90));
+    ASSERT_EQ(sim.AppStatus("a"), "RUNNING");
+    ASSERT_EQ(sim.Running("a"), wanted);
+    ASSERT_EQ(sim.engine.replicas.size(), static_cast<std::size_t>(wanted)) << "no orphan";
+  }
+}
+
+}  // namespace
+}  // namespace penstock::scenario
