@@ -1,0 +1,159 @@
+#include "base/instance.h"
+
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/environment.h"
+#include "base/file.h"
+
+namespace penstock::base {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool Alive(int pid) { return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
+
+std::optional<InstanceInfo> ReadInfo(const std::string& folder) {
+  const auto text = ReadFile(folder + "/info.json");
+  if (!text.ok()) return std::nullopt;
+  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  InstanceInfo info{.folder = folder,
+                    .pid = json.value("pid", 0),
+                    .port = json.value("port", 0),
+                    .embedded = json.value("embedded", false)};
+  return Alive(info.pid) ? std::optional(info) : std::nullopt;
+}
+
+std::string CurrentLink() { return InstanceRoot() + "/current"; }
+
+// Every numeric address of this host's interfaces.
+std::vector<std::string> OwnAddresses() {
+  std::vector<std::string> addresses;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return addresses;
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owned(list, &::freeifaddrs);
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    const int family = entry->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    std::array<char, NI_MAXHOST> host{};
+    if (::getnameinfo(entry->ifa_addr, size, host.data(), host.size(), nullptr, 0,
+                      NI_NUMERICHOST) == 0) {
+      addresses.emplace_back(host.data());
+    }
+  }
+  return addresses;
+}
+
+bool IsThisHost(const std::string& host) {
+  if (host.empty() || host == "localhost" || host == "auto" || host.starts_with("127.")) return true;
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) == 0 && host == name.data()) return true;
+  const auto own = OwnAddresses();
+  return std::find(own.begin(), own.end(), host) != own.end();
+}
+
+Result<InstanceInfo> FindByPort(const std::string& address) {
+  const auto colon = address.rfind(':');
+  const std::string host = address.substr(0, colon);
+  int port = 0;
+  const char* digits = address.c_str() + colon + 1;
+  const auto end = std::from_chars(digits, address.c_str() + address.size(), port);
+  if (end.ec != std::errc() || *end.ptr != '\0') {
+    return InvalidArgument("address '" + address + "' is neither a folder nor HOST:PORT");
+  }
+  if (!IsThisHost(host)) {
+    return Status(Code::kFailedPrecondition,
+                  "address '" + address + "' is on another host. The local engine runs on one host; "
+                  "several hosts need the ray engine, which uses an existing Ray cluster.");
+  }
+  for (const InstanceInfo& info : LiveInstances()) {
+    if (!info.embedded && info.port == port) return info;
+  }
+  return Status(Code::kNotFound, "no Penstock instance is running at '" + address +
+                                     "'; start one with `penstock start --head`");
+}
+
+}  // namespace
+
+std::string InstanceInfo::Address() const {
+  return embedded ? folder : "127.0.0.1:" + std::to_string(port);
+}
+
+std::string InstanceRoot() {
+  const std::string home = GetEnv("PENSTOCK_HOME");
+  return home.empty() ? "/tmp/penstock-" + std::to_string(::getuid()) : home;
+}
+
+Result<InstancePaths> MakeInstance(const std::string& name) {
+  const InstancePaths paths{InstanceRoot() + "/" + name};
+  for (const std::string& folder :
+       {paths.folder, paths.code(), paths.sockets(), paths.logs(), paths.environments()}) {
+    if (Status bad = MakeDirs(folder); !bad.ok()) return bad;
+  }
+  return paths;
+}
+
+Status PublishInstance(const InstanceInfo& info) {
+  const nlohmann::json json = {
+      {"pid", info.pid}, {"port", info.port}, {"embedded", info.embedded}, {"address", info.Address()}};
+  if (Status bad = WriteFileAtomic(info.folder + "/info.json", json.dump(2) + "\n"); !bad.ok()) {
+    return bad;
+  }
+  if (info.embedded) return {};
+  const std::string beside = CurrentLink() + ".tmp" + std::to_string(info.pid);
+  std::error_code error;
+  fs::remove(beside, error);
+  fs::create_symlink(info.folder, beside, error);
+  if (!error) fs::rename(beside, CurrentLink(), error);
+  return error ? Internal("cannot link '" + CurrentLink() + "': " + error.message()) : Status();
+}
+
+void RetractInstance(const InstanceInfo& info) {
+  std::error_code error;
+  if (fs::read_symlink(CurrentLink(), error) == info.folder) fs::remove(CurrentLink(), error);
+  fs::remove(info.folder + "/info.json", error);
+}
+
+std::vector<InstanceInfo> LiveInstances() {
+  std::vector<InstanceInfo> live;
+  for (const std::string& name : ListDir(InstanceRoot())) {
+    if (name == "current") continue;
+    if (auto info = ReadInfo(InstanceRoot() + "/" + name)) live.push_back(*std::move(info));
+  }
+  return live;
+}
+
+Result<InstanceInfo> FindInstance(const std::string& address) {
+  if (address.empty() || address == "auto") {
+    std::error_code error;
+    const fs::path folder = fs::read_symlink(CurrentLink(), error);
+    if (!error) {
+      if (auto info = ReadInfo(folder.string())) return *std::move(info);
+    }
+    return Status(Code::kNotFound,
+                  "no Penstock instance is running; start one with `penstock start --head`");
+  }
+  if (address.find('/') != std::string::npos) {
+    if (auto info = ReadInfo(address)) return *std::move(info);
+    return Status(Code::kNotFound, "no Penstock instance is running in '" + address + "'");
+  }
+  return FindByPort(address.find(':') == std::string::npos ? address + ":6379" : address);
+}
+
+}  // namespace penstock::base

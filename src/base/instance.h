@@ -1,0 +1,63 @@
+// Where a running Penstock keeps its things, and how others find it.
+//
+//   <root>/                 PENSTOCK_HOME, else /tmp/penstock-<uid>; private to the user
+//     current               link to the instance that `penstock start --head` made
+//     <name>/               an instance:
+//       info.json           what it is: address, port, process id, whether a script owns it
+//       control.sock        the control protocol
+//       state.db            desired state
+//       code/ r/ logs/ env/ deployment code, replicas' sockets, logs, runtime environments
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "penstock/status.h"
+
+namespace penstock::base {
+
+// Paths inside an instance's folder.
+struct InstancePaths {
+  std::string folder;
+
+  std::string info() const { return folder + "/info.json"; }
+  std::string control_socket() const { return folder + "/control.sock"; }
+  std::string database() const { return folder + "/state.db"; }
+  std::string code() const { return folder + "/code"; }
+  std::string sockets() const { return folder + "/r"; }
+  std::string logs() const { return folder + "/logs"; }
+  std::string environments() const { return folder + "/env"; }
+};
+
+// What info.json says.
+struct InstanceInfo {
+  std::string folder;
+  int pid = 0;            // of the head node's agent
+  int port = 6379;        // the number in its address; nothing listens there
+  bool embedded = false;  // belongs to a script and ends with it
+
+  // "127.0.0.1:<port>" for a started instance, the folder for an embedded one.
+  std::string Address() const;
+};
+
+// The folder of all instances.
+std::string InstanceRoot();
+
+// Makes a new instance's folder and its subfolders. kInternal.
+Result<InstancePaths> MakeInstance(const std::string& name);
+
+// Writes info.json; a started instance becomes the current one.
+Status PublishInstance(const InstanceInfo& info);
+
+// Removes the link to it, if it is the current one. The folder stays: it holds the logs.
+void RetractInstance(const InstanceInfo& info);
+
+// Every instance whose agent is alive.
+std::vector<InstanceInfo> LiveInstances();
+
+// The instance that `address` names: a folder, "auto" or "" for the current one, or
+// "<host>:<port>" of this host. kNotFound when nothing runs there. kFailedPrecondition for an
+// address on another host, with a pointer to the engine that spans hosts.
+Result<InstanceInfo> FindInstance(const std::string& address);
+
+}  // namespace penstock::base

@@ -1,0 +1,137 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "detect/cpus.h"
+#include "detect/memory.h"
+#include "detect/node_totals.h"
+
+namespace penstock::detect {
+namespace {
+
+// Files of a made-up machine, below a folder that stands for "/".
+using Tree = std::vector<std::pair<std::string, std::string>>;
+
+class DetectTest : public testing::Test {
+ protected:
+  DetectTest() {
+    std::string name = testing::TempDir() + "penstock_detect_XXXXXX";
+    root_ = std::string(::mkdtemp(name.data())) + "/";
+  }
+  ~DetectTest() override { base::RemoveTree(root_); }
+
+  void Make(const Tree& files) {
+    for (const auto& [path, content] : files) {
+      ASSERT_TRUE(base::MakeDirs(root_ + path.substr(0, path.rfind('/'))).ok());
+      ASSERT_TRUE(base::WriteFileAtomic(root_ + path, content).ok());
+    }
+  }
+
+  std::string root_;
+};
+
+struct CpuCase {
+  const char* name;
+  Tree tree;
+  int affinity;
+  int expected;
+};
+
+class CpuTree : public DetectTest, public testing::WithParamInterface<CpuCase> {};
+
+TEST_P(CpuTree, GivesWhatMayBeUsed) {
+  Make(GetParam().tree);
+  const Cpus cpus = DetectCpus(root_, GetParam().affinity);
+  EXPECT_EQ(cpus.count, GetParam().expected) << cpus.derivation;
+}
+
+const std::pair<std::string, std::string> kV2{"sys/fs/cgroup/cgroup.controllers", "cpu memory\n"};
+
+INSTANTIATE_TEST_SUITE_P(
+    Recorded, CpuTree,
+    testing::Values(
+        CpuCase{"no_cgroup", {}, 8, 8},
+        CpuCase{"v2_no_limit", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "max 100000\n"}}, 8, 8},
+        CpuCase{"v2_quota", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "250000 100000\n"}}, 8, 2},
+        CpuCase{"v2_quota_below_one", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "50000 100000\n"}}, 8, 1},
+        CpuCase{"v2_quota_of_a_parent",
+                {kV2, {"proc/self/cgroup", "0::/pod/c\n"}, {"sys/fs/cgroup/pod/c/cpu.max", "max 100000\n"},
+                 {"sys/fs/cgroup/pod/cpu.max", "300000 100000\n"}}, 8, 3},
+        CpuCase{"v2_cpuset",
+                {kV2, {"proc/self/cgroup", "0::/c\n"}, {"sys/fs/cgroup/c/cpuset.cpus.effective", "0-1,6\n"}}, 8, 3},
+        CpuCase{"v2_path_of_the_host",
+                {kV2, {"proc/self/cgroup", "0::/../../kubepods/x\n"}, {"sys/fs/cgroup/cpu.max", "400000 100000\n"}}, 8, 4},
+        CpuCase{"v1_quota",
+                {{"proc/self/cgroup", "4:cpu,cpuacct:/d\n"}, {"sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "200000\n"},
+                 {"sys/fs/cgroup/cpu/d/cpu.cfs_period_us", "100000\n"}}, 8, 2},
+        CpuCase{"v1_no_quota",
+                {{"proc/self/cgroup", "4:cpu,cpuacct:/\n"}, {"sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"},
+                 {"sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"}}, 8, 8},
+        CpuCase{"v1_cpuset",
+                {{"proc/self/cgroup", "3:cpuset:/\n"}, {"sys/fs/cgroup/cpuset/cpuset.cpus", "4-5\n"}}, 8, 2},
+        CpuCase{"affinity_is_least", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "800000 100000\n"}}, 2, 2}),
+    [](const auto& test) { return test.param.name; });
+
+TEST_F(DetectTest, MemoryIsTheLeastOfMachineAndCgroups) {
+  Make({{"proc/meminfo", "MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 12000 kB\n"}});
+  EXPECT_EQ(DetectMemory(root_).total_bytes, 16000 * 1024);
+  EXPECT_EQ(DetectMemory(root_).available_bytes, 12000 * 1024);
+  Make({kV2, {"proc/self/cgroup", "0::/a/b\n"}, {"sys/fs/cgroup/a/b/memory.max", "max\n"},
+        {"sys/fs/cgroup/a/memory.max", "8192000\n"}, {"sys/fs/cgroup/a/memory.current", "2048000\n"}});
+  EXPECT_EQ(DetectMemory(root_).total_bytes, 8192000);
+  EXPECT_EQ(DetectMemory(root_).available_bytes, 6144000);
+}
+
+TEST_F(DetectTest, MemoryLimitsOfV1Count) {
+  Make({{"proc/meminfo", "MemTotal: 16000 kB\nMemAvailable: 12000 kB\n"},
+        {"proc/self/cgroup", "5:memory:/m\n"},
+        {"sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"},
+        {"sys/fs/cgroup/memory/m/memory.limit_in_bytes", "4096000\n"},
+        {"sys/fs/cgroup/memory/m/memory.usage_in_bytes", "5000000\n"}});
+  EXPECT_EQ(DetectMemory(root_).total_bytes, 4096000);
+  EXPECT_EQ(DetectMemory(root_).available_bytes, 0);
+}
+
+TEST(AffinityCpus, IsAtLeastOne) { EXPECT_GE(AffinityCpus(), 1); }
+
+Quantity Q(double amount) { return *Quantity::FromDouble(amount); }
+
+TEST(NodeTotals, DetectsWhatIsNotSaid) {
+  const auto totals = NodeTotals({}, {}, {.count = 6}, {.total_bytes = 2000, .available_bytes = 1000}, "127.0.0.1", true);
+  EXPECT_EQ(*totals, (resources::ResourceSet{{"CPU", Q(6)},
+                                             {"memory", Q(700)},
+                                             {"object_store_memory", Q(300)},
+                                             {"node:127.0.0.1", Q(1)},
+                                             {"node:__internal_head__", Q(1)}}));
+}
+
+TEST(NodeTotals, TakesWhatIsSaidAndOverridesWin) {
+  const auto totals = NodeTotals({.num_cpus = 64, .num_gpus = 2, .memory = 10, .object_store_memory = 5, .resources = {{"widget", 4}}},
+                                 {{"CPU", 3}, {"extra", 1}}, {}, {}, "127.0.0.2", false);
+  EXPECT_EQ(*totals, (resources::ResourceSet{{"CPU", Q(3)},
+                                             {"GPU", Q(2)},
+                                             {"memory", Q(10)},
+                                             {"object_store_memory", Q(5)},
+                                             {"widget", Q(4)},
+                                             {"extra", Q(1)},
+                                             {"node:127.0.0.2", Q(1)}}));
+}
+
+TEST(NodeTotals, RefusesFractionsNegativesAndReservedNames) {
+  const auto refused = [](const DeclaredResources& declared) {
+    return NodeTotals(declared, {}, {}, {}, "127.0.0.1", true).status().message();
+  };
+  EXPECT_EQ(refused({.resources = {{"foo", 1.5}}}),
+            "Resource quantities must all be whole numbers. Violated by resource 'foo'.");
+  EXPECT_NE(refused({.num_cpus = -1}), "");
+  EXPECT_NE(refused({.resources = {{"GPU", 1}}}), "");
+  EXPECT_NE(refused({.resources = {{"memory", 1}}}), "");
+  EXPECT_NE(refused({.resources = {{"node:__internal_head__", 1}}}), "");
+}
+
+}  // namespace
+}  // namespace penstock::detect
