@@ -28,9 +28,13 @@ inline constexpr TimePoint kNever = TimePoint::max();
 // Fractional seconds, the unit of every Ray Serve option that ends in `_s`.
 using Seconds = std::chrono::duration<double>;
 
-// Rounds to the nearest nanosecond; |seconds| below 292 years.
+// Longer than anything that is waited for: a century, in seconds.
+inline constexpr double kForever_s = 3.2e9;
+
+// Rounds to the nearest nanosecond; beyond a century it stays a century.
 constexpr Duration FromSeconds(double seconds) {
-  return std::chrono::round<Duration>(Seconds(seconds));
+  const double bounded = seconds > kForever_s ? kForever_s : seconds;
+  return std::chrono::round<Duration>(Seconds(bounded < -kForever_s ? -kForever_s : bounded));
 }
 
 // Exact to a double's precision.

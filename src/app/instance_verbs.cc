@@ -1,0 +1,107 @@
+// `penstock stop` and `penstock status`.
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "app/client.h"
+#include "app/status_text.h"
+#include "app/verbs.h"
+#include "base/environment.h"
+#include "base/fd.h"
+#include "base/instance.h"
+
+namespace penstock::app {
+namespace {
+
+// How long an instance may take to end its replicas before it is killed, in milliseconds.
+constexpr int kStopPatience_ms = 15'000;
+
+int Fail(const char* verb, const std::string& message) {
+  std::fprintf(stderr, "penstock %s: %s\n", verb, message.c_str());
+  return 1;
+}
+
+// Asks the head's agent to end, and waits for it.
+void StopInstance(const base::InstanceInfo& info) {
+  const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, info.pid, 0)));
+  if (!pidfd) return;  // it has just ended
+  ::kill(info.pid, SIGTERM);
+  pollfd ended{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+  if (::poll(&ended, 1, kStopPatience_ms) == 0) ::kill(info.pid, SIGKILL);
+  std::printf("stopped %s\n", info.Address().c_str());
+}
+
+int Stop(const std::string& address) {
+  if (!address.empty()) {
+    const auto info = base::FindInstance(address);
+    if (!info.ok()) return Fail("stop", info.status().message());
+    StopInstance(*info);
+    return 0;
+  }
+  bool any = false;
+  for (const auto& info : base::LiveInstances()) {
+    if (info.embedded) continue;  // a script's own
+    any = true;
+    StopInstance(info);
+  }
+  if (!any) std::printf("no instance is running\n");
+  return 0;
+}
+
+// The named instance, the started one, or the only embedded one.
+Result<base::InstanceInfo> Choose(const std::string& address) {
+  const std::string named = address.empty() ? base::GetEnv("PENSTOCK_ADDRESS") : address;
+  auto info = base::FindInstance(named);
+  if (info.ok() || !named.empty()) return info;
+  const auto live = base::LiveInstances();
+  if (live.size() == 1) return live.front();
+  if (live.size() > 1) {
+    std::string all;
+    for (const auto& one : live) all += "\n  " + one.Address();
+    return Status(Code::kNotFound, "several scripts run an instance; say --address:" + all);
+  }
+  return info;
+}
+
+int ShowStatus(const std::string& address, bool json) {
+  const auto info = Choose(address);
+  if (!info.ok()) return Fail("status", info.status().message());
+  const auto serve = CallInstance(info->folder, "serve.status", {});
+  const auto cluster = CallInstance(info->folder, "cluster.resources", {});
+  for (const Status& bad : {serve.status(), cluster.status()}) {
+    if (!bad.ok()) return Fail("status", bad.message());
+  }
+  if (json) {
+    nlohmann::json all = serve->json;
+    all["cluster"] = cluster->json;
+    std::printf("%s\n", all.dump(2).c_str());
+  } else {
+    std::printf("%s", StatusText(serve->json, cluster->json).c_str());
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddStop(CLI::App& root, Action& chosen) {
+  auto* verb = root.add_subcommand("stop", "Stop every started instance, or one");
+  const auto address = std::make_shared<std::string>();
+  verb->add_option("--address", *address, "The instance to stop");
+  verb->add_flag_function("--force", [](std::int64_t) {}, "Accepted for Ray's sake; an instance is always ended whole");
+  verb->callback([address, &chosen] { chosen = [address] { return Stop(*address); }; });
+}
+
+void AddStatus(CLI::App& root, Action& chosen) {
+  auto* verb = root.add_subcommand("status", "Nodes, applications, replicas: who has what");
+  const auto address = std::make_shared<std::string>();
+  const auto json = std::make_shared<bool>(false);
+  verb->add_option("--address", *address, "The instance to show");
+  verb->add_flag("--json", *json, "For programs");
+  verb->callback([=, &chosen] { chosen = [=] { return ShowStatus(*address, *json); }; });
+}
+
+}  // namespace penstock::app

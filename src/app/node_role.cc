@@ -1,0 +1,232 @@
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "app/roles.h"
+#include "base/environment.h"
+#include "base/instance.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/random.h"
+#include "detect/cpus.h"
+#include "detect/memory.h"
+#include "engine/local/agent.h"
+#include "engine/local/supervisor.h"
+
+namespace penstock::app {
+namespace {
+
+using engine::local::Agent;
+using engine::local::NodeContext;
+using engine::local::Supervisor;
+
+// Calls back when a descriptor is readable.
+class Readable final : public base::FdHandler {
+ public:
+  Readable(base::Loop& loop, int fd, std::function<void()> then)
+      : loop_(loop), fd_(fd), then_(std::move(then)) {
+    loop_.Watch(fd_.get(), EPOLLIN | EPOLLHUP, *this);
+  }
+  ~Readable() override { loop_.Unwatch(fd_.get(), *this); }
+  void OnEvents(std::uint32_t) override { then_(); }
+  int fd() const { return fd_.get(); }
+
+ private:
+  base::Loop& loop_;
+  base::UniqueFd fd_;
+  std::function<void()> then_;
+};
+
+std::map<std::string, double> Overrides() {
+  std::map<std::string, double> overrides;
+  const auto json =
+      nlohmann::json::parse(base::GetEnv("RAY_OVERRIDE_RESOURCES", "{}"), nullptr, false);
+  if (!json.is_object()) return overrides;
+  for (const auto& [name, amount] : json.items()) {
+    if (amount.is_number()) overrides[name] = amount.get<double>();
+  }
+  return overrides;
+}
+
+Result<resources::NodeSpec> DescribeNode(const NodeOptions& options) {
+  const auto cpus = detect::DetectCpus("/", detect::AffinityCpus());
+  base::LogInfo("cpus_detected", {{"derivation", cpus.derivation}});
+  auto totals = detect::NodeTotals(options.resources, Overrides(), cpus, detect::DetectMemory("/"),
+                                   options.ip, options.is_head);
+  if (!totals.ok()) return totals.status();
+  if (Status bad = resources::CheckNodeLabels(options.labels); !bad.ok()) return bad;
+  resources::NodeSpec node{.id = base::Random().Hex(32),
+                           .name = options.name,
+                           .ip = options.ip,
+                           .is_head = options.is_head,
+                           .total = *std::move(totals),
+                           .labels = options.labels};
+  node.labels["ray.io/node-id"] = node.id;
+  return node;
+}
+
+std::string OwnExecutable() {
+  std::string path(4096, '\0');
+  const auto n = ::readlink("/proc/self/exe", path.data(), path.size());
+  path.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return path;
+}
+
+int BlockSignals() {
+  sigset_t handled;
+  ::sigemptyset(&handled);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&handled, signal);
+  ::sigprocmask(SIG_BLOCK, &handled, nullptr);
+  return ::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+// One node's process: agent, signals, lifeline and, on the head, the controller.
+class NodeProcess {
+ public:
+  NodeProcess(base::Loop& loop, const NodeOptions& options) : loop_(loop), options_(options) {}
+
+  Status Begin() {
+    const base::InstancePaths paths{options_.folder};
+    auto node = DescribeNode(options_);
+    if (!node.ok()) return node.status();
+    signals_ = std::make_unique<Readable>(loop_, BlockSignals(), [this] { OnSignal(); });
+    if (options_.lifeline >= 0) {
+      lifeline_ = std::make_unique<Readable>(loop_, options_.lifeline, [this] { Stop(); });
+    }
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    const NodeContext context{.paths = paths,
+                              .node = *std::move(node),
+                              .environment = base::AllEnv(),
+                              .executable = OwnExecutable()};
+    if (options_.is_head) {
+      if (Status bad = StartController(context); !bad.ok()) return bad;
+    }
+    agent_ = std::make_unique<Agent>(loop_, context, [this] { Stop(); });
+    agent_->SetOnJoined([this] { OnJoined(); });
+    return options_.is_head ? Status() : WatchHead();
+  }
+
+ private:
+  Status StartController(const NodeContext& context) {
+    controller_ = std::make_unique<Supervisor>(
+        loop_, "controller",
+        engine::local::SpawnOptions{
+            .argv = {context.executable, "controller", "--instance", options_.folder},
+            .variables = context.environment,
+            .folder = "",
+            .log_path = context.paths.logs() + "/controller_stderr.log",
+            .descriptors = {}});
+    return controller_->Start();
+  }
+
+  // The instance can be found once its controller has answered.
+  void OnJoined() {
+    if (std::exchange(joined_, true)) return;
+    if (options_.is_head) {
+      const Status published = base::PublishInstance(Info());
+      if (!published.ok()) base::LogError("instance_not_published", {{"why", published.message()}});
+    }
+    Report({{"ok", true}, {"pid", ::getpid()}, {"folder", options_.folder}, {"address", Info().Address()}});
+  }
+
+  void Report(const nlohmann::json& line) {
+    if (options_.report < 0) return;
+    const std::string text = line.dump() + "\n";
+    [[maybe_unused]] const auto n = ::write(options_.report, text.data(), text.size());
+    ::close(std::exchange(options_.report, -1));
+  }
+
+  base::InstanceInfo Info() const {
+    return {.folder = options_.folder,
+            .pid = ::getpid(),
+            .port = options_.port,
+            .embedded = options_.embedded};
+  }
+
+  // A further node ends with its head.
+  Status WatchHead() {
+    const auto head = base::FindInstance(options_.folder);
+    if (!head.ok()) return head.status();
+    const auto pidfd = static_cast<int>(::syscall(SYS_pidfd_open, head->pid, 0));
+    if (pidfd < 0) return Status(Code::kNotFound, "the head of '" + options_.folder + "' is gone");
+    head_ = std::make_unique<Readable>(loop_, pidfd, [this] { Stop(); });
+    return {};
+  }
+
+  void OnSignal() {
+    signalfd_siginfo info{};
+    bool child = false;
+    while (::read(signals_->fd(), &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo == SIGCHLD) {
+        child = true;
+      } else {
+        Stop();
+      }
+    }
+    if (child && agent_) agent_->Reap({controller_ ? controller_->pid() : 0});
+  }
+
+  void Stop() {
+    if (std::exchange(stopping_, true)) return;
+    lifeline_.reset();
+    head_.reset();
+    if (options_.is_head) base::RetractInstance(Info());
+    // The controller first: it would take the end of replicas for failures.
+    if (controller_) return controller_->Stop([this] { StopAgent(); });
+    StopAgent();
+  }
+
+  void StopAgent() {
+    if (!agent_) return loop_.Stop();
+    agent_->StopEverything([this] { loop_.Stop(); });
+  }
+
+  base::Loop& loop_;
+  NodeOptions options_;
+  std::unique_ptr<Readable> signals_;
+  std::unique_ptr<Readable> lifeline_;
+  std::unique_ptr<Readable> head_;
+  std::unique_ptr<Supervisor> controller_;
+  std::unique_ptr<Agent> agent_;
+  bool joined_ = false;
+  bool stopping_ = false;
+};
+
+int Fail(const NodeOptions& options, const Status& status) {
+  base::LogError("node_failed", {{"why", status.message()}});
+  const nlohmann::json line = {{"ok", false}, {"message", status.message()}};
+  const std::string text = line.dump() + "\n";
+  if (options.report < 0 || ::write(options.report, text.data(), text.size()) < 0) {
+    std::fprintf(stderr, "penstock node: %s\n", status.message().c_str());
+  }
+  return 1;
+}
+
+}  // namespace
+
+int RunNode(const NodeOptions& options) {
+  const base::InstancePaths paths{options.folder};
+  const Status logging = base::OpenLog({.path = paths.logs() + "/node_" + options.name + ".log",
+                                        .component = "node",
+                                        .id = options.name});
+  auto loop = base::Loop::Create();
+  for (const Status& bad : {logging, loop.status()}) {
+    if (!bad.ok()) return Fail(options, bad);
+  }
+  NodeProcess process(**loop, options);
+  if (Status bad = process.Begin(); !bad.ok()) return Fail(options, bad);
+  (*loop)->Run();
+  return 0;
+}
+
+}  // namespace penstock::app

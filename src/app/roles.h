@@ -1,0 +1,45 @@
+// The roles that the binary plays for other processes. Each returns the exit status.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "detect/node_totals.h"
+#include "resources/labels.h"
+
+namespace penstock::app {
+
+struct NodeOptions {
+  std::string folder;  // of the instance
+  bool is_head = false;
+  bool embedded = false;  // belongs to a script: ends when `lifeline` does
+  int port = 6379;        // names the instance in its address
+  std::string name;
+  std::string ip = "127.0.0.1";
+  detect::DeclaredResources resources;
+  resources::Labels labels;
+  int lifeline = -1;  // descriptor that is closed when the owner ends; -1 for none
+  int report = -1;    // descriptor to report to, once joined or failed, as a line of JSON
+};
+
+// The agent of a node; on the head it also keeps the controller running.
+int RunNode(const NodeOptions& options);
+
+// The controller of the instance in `folder`.
+int RunController(const std::string& folder);
+
+struct ProxyRoleOptions {
+  std::string folder;
+  std::string node;
+  std::string ip;
+  std::string options;  // HTTP options, JSON
+};
+
+// The proxy; its listening socket is descriptor 3.
+int RunProxy(const ProxyRoleOptions& options);
+
+// A replica of C++ code; its control socket is the descriptor PENSTOCK_CONTROL_FD names.
+int RunReplica();
+
+}  // namespace penstock::app

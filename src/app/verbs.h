@@ -1,0 +1,21 @@
+// The verbs for people. Each adds its flags to the command line and returns what it does.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace penstock::app {
+
+// What a chosen verb does; returns the exit status.
+using Action = std::function<int()>;
+
+void AddStart(CLI::App& root, Action& chosen);
+void AddStop(CLI::App& root, Action& chosen);
+void AddStatus(CLI::App& root, Action& chosen);
+void AddPython(CLI::App& root, Action& chosen);
+void AddShim(CLI::App& root, Action& chosen);
+
+// The roles that Penstock starts by itself; hidden from the help.
+void AddRoles(CLI::App& root, Action& chosen);
+
+}  // namespace penstock::app

@@ -1,0 +1,234 @@
+#include "control/server.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/socket.h"
+#include "config/http_options.h"
+#include "control/app_request.h"
+#include "control/snapshot_json.h"
+
+namespace penstock::control {
+namespace {
+
+using base::Json;
+using base::Message;
+using base::Peer;
+
+// Answers with nothing but success, or why not.
+std::function<void(Status)> Answering(const Peer::Respond& respond) {
+  return [respond](const Status& status) {
+    if (status.ok()) {
+      respond(Message{});
+    } else {
+      respond(status);
+    }
+  };
+}
+
+bool IsSha256(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::vector<DeploymentId> IdsFrom(const Json& list) {
+  std::vector<DeploymentId> ids;
+  for (const Json& id : list) ids.push_back({id.value("app", ""), id.value("name", "")});
+  return ids;
+}
+
+LoadReport LoadFrom(const Json& params) {
+  LoadReport report{.router = params.value("router", ""),
+                    .deployment = {params.value("app", ""), params.value("name", "")},
+                    .queued = params.value("queued", 0.0)};
+  const Json by_replica = params.value("running", Json::object());
+  for (const auto& [replica, running] : by_replica.items()) {
+    report.running[replica] = running;
+  }
+  return report;
+}
+
+}  // namespace
+
+Server::Server(base::Loop& loop, ServerOptions options, PeerExtension extension)
+    : loop_(loop), options_(std::move(options)), extension_(std::move(extension)) {}
+
+Server::~Server() {
+  loop_.ForgetTurnEnd(*this);
+  if (timer_ != 0) loop_.Cancel(timer_);
+  if (listener_) loop_.Unwatch(listener_.get(), *this);
+  for (const auto& [id, peer] : peers_) peer->Close();
+}
+
+Status Server::Listen(Controller& controller) {
+  controller_ = &controller;
+  auto listener = base::ListenUnix(options_.socket);
+  if (!listener.ok()) return listener.status();
+  listener_ = *std::move(listener);
+  loop_.Watch(listener_.get(), EPOLLIN, *this);
+  loop_.AtTurnEnd(*this);
+  return {};
+}
+
+void Server::OnEvents(std::uint32_t) {
+  while (base::UniqueFd socket = base::Accept(listener_)) Accept(std::move(socket));
+}
+
+void Server::OnTurnEnd() {
+  controller_->Settle();
+  if (timer_ != 0) loop_.Cancel(std::exchange(timer_, 0));
+  if (controller_->next_wake() == kNever) return;
+  timer_ = loop_.At(controller_->next_wake(), [this] {
+    timer_ = 0;
+    loop_.AtTurnEnd(*this);
+  });
+}
+
+void Server::Accept(base::UniqueFd socket) {
+  const RouterId id = next_id_++;
+  peers_[id] = Peer::Open(
+      loop_, std::move(socket),
+      {.on_call =
+           [this, id](const std::string& method, const Message& params, const Peer::Respond& respond) {
+             OnCall(id, method, params, respond);
+           },
+       .on_notice = [this, id](const std::string& method,
+                               const Message& params) { OnNotice(id, method, params); },
+       .on_closed = [this, id](const std::string& why) { OnClosed(id, why); }});
+}
+
+void Server::OnClosed(RouterId id, const std::string& why) {
+  auto peer = peers_.extract(id);
+  if (peer.empty()) return;
+  extension_.on_closed(*peer.mapped(), why);
+  controller_->OnRouterGone(id);
+  loop_.Dispose(std::move(peer.mapped()));
+  loop_.AtTurnEnd(*this);
+}
+
+void Server::Publish(RouterId router, const route::RouteUpdate& update) {
+  const auto peer = peers_.find(router);
+  if (peer != peers_.end()) peer->second->Notify("routes", {route::ToJson(update), ""});
+}
+
+void Server::OnNotice(RouterId id, const std::string& method, const Message& message) {
+  const Json& params = message.json;
+  loop_.AtTurnEnd(*this);
+  if (extension_.on_notice(method, params)) return;
+  if (method == "routes.subscribe") {
+    controller_->OnSubscribe(id, params.value("router", ""), params.value("everything", false),
+                             IdsFrom(params.value("deployments", Json::array())));
+  } else if (method == "routes.ack") {
+    controller_->OnAcknowledge(id, params.value("epoch", std::uint64_t{0}));
+  } else if (method == "load.report") {
+    controller_->OnLoad(LoadFrom(params));
+  } else {
+    base::LogWarning("unknown_notice", {{"method", method}});
+  }
+}
+
+void Server::OnCall(RouterId id, const std::string& method, const Message& params,
+                    const Peer::Respond& respond) {
+  static const std::map<std::string, Handler> handlers = {
+      {"serve.start", &Server::Start},         {"serve.deploy", &Server::Deploy},
+      {"serve.wait", &Server::Wait},           {"serve.delete", &Server::Delete},
+      {"serve.shutdown", &Server::Shutdown},   {"serve.status", &Server::ShowStatus},
+      {"serve.app", &Server::ShowApp},         {"cluster.resources", &Server::ShowResources},
+  };
+  loop_.AtTurnEnd(*this);
+  if (extension_.on_call(peers_.at(id), method, params.json, respond)) return;
+  const auto handler = handlers.find(method);
+  if (handler == handlers.end()) {
+    return respond(Status(Code::kUnimplemented, "the controller has no '" + method + "'"));
+  }
+  try {  // a field of the wrong type: the JSON library throws
+    (this->*handler->second)(params, respond);
+  } catch (const Json::exception& error) {
+    respond(InvalidArgument(method + ": " + error.what()));
+  }
+}
+
+void Server::Start(const Message& params, const Peer::Respond& respond) {
+  const Json options = params.json.value("http_options", Json::object());
+  if (const auto missing = config::HttpNotActedUpon(options); !missing.empty()) {
+    return respond(Status(Code::kUnimplemented,
+                          missing.front() + " is accepted but not acted upon yet."));
+  }
+  const auto before = controller_->http_options();
+  const bool differs = before && !options.empty() && *before != options;
+  controller_->StartProxy(options, [respond, differs](const Result<std::string>& address) {
+    if (!address.ok()) return respond(address.status());
+    respond(Message{{{"address", *address}, {"options_ignored", differs}}, ""});
+  });
+}
+
+// Code first: a deployment that is accepted must be able to start.
+Status Server::KeepCode(const Message& params) const {
+  std::size_t at = 0;
+  for (const Json& entry : params.json.value("code", Json::array())) {
+    const std::string sha = entry.at("sha256");
+    const std::size_t size = entry.at("size");
+    if (!IsSha256(sha) || size > params.blob.size() - at) {
+      return InvalidArgument("serve.deploy: malformed code list");
+    }
+    const std::string path = options_.code_folder + "/" + sha;
+    if (Status bad = base::WriteFileAtomic(path, std::string_view(params.blob).substr(at, size));
+        !bad.ok()) {
+      return bad;
+    }
+    at += size;
+  }
+  return {};
+}
+
+void Server::Deploy(const Message& params, const Peer::Respond& respond) {
+  // Every deploy from a program is a new version of its code, as in Ray Serve: whether the code
+  // changed cannot be told from outside.
+  auto request = ParseAppRequest(params.json, random_.Hex(16));
+  if (!request.ok()) return respond(request.status());
+  if (Status bad = KeepCode(params); !bad.ok()) return respond(bad);
+  Answering(respond)(controller_->Deploy(*std::move(request)));
+}
+
+void Server::Wait(const Message& params, const Peer::Respond& respond) {
+  const std::string app = params.json.value("app", "");
+  if (params.json.value("until", "") == "gone") {
+    controller_->WaitGone(app, Answering(respond));
+  } else {
+    controller_->WaitRunning(app, Answering(respond));
+  }
+}
+
+void Server::Delete(const Message& params, const Peer::Respond& respond) {
+  controller_->Delete(params.json.value("app", ""));
+  respond(Message{});
+}
+
+void Server::Shutdown(const Message&, const Peer::Respond& respond) {
+  controller_->DeleteAll();
+  controller_->WaitGone("", Answering(respond));
+}
+
+void Server::ShowStatus(const Message&, const Peer::Respond& respond) {
+  respond(Message{ServeStatusJson(*controller_, {.now = loop_.Now(),
+                                                 .slow_startup_s = options_.slow_startup_s}),
+                  ""});
+}
+
+void Server::ShowResources(const Message&, const Peer::Respond& respond) {
+  respond(Message{ResourcesJson(*controller_), ""});
+}
+
+void Server::ShowApp(const Message& params, const Peer::Respond& respond) {
+  const std::string name = params.json.value("app", "");
+  const auto found = controller_->state().apps.find(name);
+  if (found == controller_->state().apps.end() || found->second.deleting) {
+    return respond(Status(Code::kNotFound, "Application '" + name + "' does not exist."));
+  }
+  respond(Message{{{"ingress", found->second.ingress}, {"deployments", found->second.deployments}}, ""});
+}
+
+}  // namespace penstock::control

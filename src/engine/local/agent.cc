@@ -1,0 +1,164 @@
+#include "engine/local/agent.h"
+
+#include <signal.h>
+
+#include <utility>
+
+#include "base/log.h"
+#include "base/socket.h"
+#include "engine/local/messages.h"
+
+namespace penstock::engine::local {
+namespace {
+
+using base::Json;
+using base::Message;
+using base::Peer;
+
+constexpr int kListenerDescriptor = 3;
+
+}  // namespace
+
+Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_stop)
+    : loop_(loop),
+      context_(std::move(context)),
+      on_stop_(std::move(on_stop)),
+      link_(loop, context_.paths.control_socket(),
+            {.on_up = [this] { Join(); },
+             .on_notice = {},
+             .on_call =
+                 [this](const std::string& method, Message params, Peer::Respond respond) {
+                   OnCall(method, params.json, std::move(respond));
+                 },
+             .on_down = [] { base::LogWarning("controller_gone"); }}) {}
+
+Agent::~Agent() = default;
+
+void Agent::Join() {
+  Json replicas = Json::array();
+  for (const auto& [id, replica] : replicas_) replicas.push_back(ToJson(replica->Describe()));
+  link_.Call("node.join", {{{"node", ToJson(context_.node)}, {"replicas", replicas}}, ""},
+             [this](const Result<Message>& answer) {
+               if (!answer.ok()) {
+                 base::LogError("join_refused", {{"why", answer.status().message()}});
+               } else if (on_joined_) {
+                 on_joined_();
+               }
+             });
+}
+
+void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond respond) {
+  Result<std::string> outcome = std::string();
+  const auto run = [&](const Status& status) {
+    if (!status.ok()) outcome = status;
+  };
+  if (method == "replica.start") {
+    run(StartReplica(params));
+  } else if (method == "replica.reconfigure") {
+    run(ReconfigureReplica(params));
+  } else if (method == "replica.stop") {
+    run(StopReplica(params));
+  } else if (method == "proxy.start") {
+    outcome = StartProxy(params);
+  } else if (method == "node.stop") {
+    on_stop_();
+  } else {
+    run(Status(Code::kUnimplemented, "an agent has no '" + method + "'"));
+  }
+  if (outcome.ok()) {
+    respond(Message{{{"address", *outcome}}, ""});
+  } else {
+    base::LogError("order_failed", {{"order", method}, {"why", outcome.status().message()}});
+    respond(outcome.status());
+  }
+}
+
+Status Agent::StartReplica(const Json& params) {
+  auto order = StartOrderFrom(params);
+  if (!order.ok()) return order.status();
+  const ReplicaId id = order->id;
+  if (replicas_.contains(id)) return {};  // an order that came twice
+  auto replica = std::make_shared<ReplicaProcess>(
+      loop_, random_, context_, *std::move(order),
+      [this](const ReplicaEvent& event) { OnEvent(event); });
+  replicas_.emplace(id, replica);
+  replica->Start();
+  return {};
+}
+
+Status Agent::ReconfigureReplica(const Json& params) {
+  const auto order = ReconfigureOrderFrom(params);
+  if (!order.ok()) return order.status();
+  if (const auto found = replicas_.find(order->id); found != replicas_.end()) {
+    found->second->Reconfigure(*order);
+  }
+  return {};
+}
+
+Status Agent::StopReplica(const Json& params) {
+  const auto order = StopOrderFrom(params);
+  if (!order.ok()) return order.status();
+  if (const auto found = replicas_.find(order->id); found != replicas_.end()) {
+    found->second->Stop(order->grace);
+  } else {
+    OnEvent({.kind = ReplicaEvent::Kind::kStopped, .id = order->id, .message = "unknown here"});
+  }
+  return {};
+}
+
+// Bound here rather than in the proxy: the caller learns at once whether the address is free.
+Result<std::string> Agent::StartProxy(const Json& params) {
+  if (proxy_) return base::LocalAddress(proxy_listener_);
+  const auto order = ProxyOrderFrom(params);
+  if (!order.ok()) return order.status();
+  auto listener = base::ListenTcp(order->host, order->port);
+  if (!listener.ok()) return listener.status();
+  proxy_listener_ = *std::move(listener);
+  proxy_ = std::make_unique<Supervisor>(
+      loop_, "proxy",
+      SpawnOptions{.argv = {context_.executable, "proxy", "--instance", context_.paths.folder,
+                            "--node", context_.node.id, "--ip", context_.node.ip, "--options",
+                            order->options.dump()},
+                   .variables = context_.environment,
+                   .folder = "",
+                   .log_path = context_.paths.logs() + "/proxy_stderr.log",
+                   .descriptors = {{proxy_listener_.get(), kListenerDescriptor}}});
+  if (Status bad = proxy_->Start(); !bad.ok()) {
+    proxy_.reset();
+    proxy_listener_.Reset();
+    return bad;
+  }
+  return base::LocalAddress(proxy_listener_);
+}
+
+void Agent::OnEvent(const ReplicaEvent& event) {
+  link_.Notify("replica.event", {ToJson(event), ""});
+  if (event.kind != ReplicaEvent::Kind::kStopped) return;
+  auto gone = replicas_.extract(event.id);
+  // It is telling us this itself: it must outlive the call.
+  if (!gone.empty()) loop_.Dispose(std::move(gone.mapped()));
+  FinishIfEmpty();
+}
+
+void Agent::Reap(std::vector<int> others) const {
+  for (const auto& [id, replica] : replicas_) others.push_back(replica->pid());
+  if (proxy_) others.push_back(proxy_->pid());
+  ReapOrphans(others);
+}
+
+void Agent::StopEverything(std::function<void()> done) {
+  on_empty_ = std::move(done);
+  for (const auto& [id, replica] : replicas_) replica->Stop(Duration::zero());
+  if (!proxy_) return FinishIfEmpty();
+  proxy_->Stop([this] {
+    proxy_stopped_ = true;
+    FinishIfEmpty();
+  });
+}
+
+void Agent::FinishIfEmpty() {
+  if (!replicas_.empty() || (proxy_ && !proxy_stopped_) || !on_empty_) return;
+  std::exchange(on_empty_, nullptr)();
+}
+
+}  // namespace penstock::engine::local

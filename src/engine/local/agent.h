@@ -1,0 +1,66 @@
+// One node's agent: the parent of everything that runs there.
+//
+// Dials the controller, tells it what the node has and runs, and carries out its orders. When
+// the controller is replaced, it dials again and tells the new one the same; replicas do not
+// notice.
+//
+// Thread: the process's main thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/control_link.h"
+#include "base/loop.h"
+#include "base/random.h"
+#include "engine/local/replica_process.h"
+#include "engine/local/supervisor.h"
+
+namespace penstock::engine::local {
+
+class Agent {
+ public:
+  // `on_stop` is called when the controller orders the node to end.
+  Agent(base::Loop& loop, NodeContext context, std::function<void()> on_stop);
+  ~Agent();
+
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Called once the controller knows the node.
+  void SetOnJoined(std::function<void()> on_joined) { on_joined_ = std::move(on_joined); }
+
+  // Waits for children that ended and are in nobody's care. Call on SIGCHLD. `others` are
+  // further children that somebody watches.
+  void Reap(std::vector<int> others) const;
+
+  // Ends proxy and replicas at once and calls `done` when the last descendant is gone.
+  void StopEverything(std::function<void()> done);
+
+ private:
+  void Join();
+  void OnCall(const std::string& method, const base::Json& params, base::Peer::Respond respond);
+  Status StartReplica(const base::Json& params);
+  Status ReconfigureReplica(const base::Json& params);
+  Status StopReplica(const base::Json& params);
+  Result<std::string> StartProxy(const base::Json& params);
+  void OnEvent(const ReplicaEvent& event);
+  void FinishIfEmpty();
+
+  base::Loop& loop_;
+  base::Random random_;
+  NodeContext context_;
+  std::function<void()> on_stop_;
+  std::function<void()> on_joined_;
+  std::function<void()> on_empty_;
+  std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
+  base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
+  std::unique_ptr<Supervisor> proxy_;
+  bool proxy_stopped_ = false;
+  base::ControlLink link_;
+};
+
+}  // namespace penstock::engine::local

@@ -1,0 +1,94 @@
+#include "engine/local/local_engine.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "engine/local/messages.h"
+
+namespace penstock::engine::local {
+
+using base::Json;
+using base::Message;
+using base::Peer;
+
+void LocalEngine::Order(const NodeId& node, const std::string& method, Json params) {
+  const auto agent = agents_.find(node);
+  if (agent == agents_.end()) return;
+  agent->second->Call(method, {std::move(params), ""}, [method](const Result<Message>& answer) {
+    if (!answer.ok()) {
+      base::LogWarning("order_failed", {{"order", method}, {"why", answer.status().message()}});
+    }
+  });
+}
+
+void LocalEngine::Start(const StartOrder& order) { Order(order.node, "replica.start", ToJson(order)); }
+
+void LocalEngine::Reconfigure(const ReconfigureOrder& order) {
+  Order(order.node, "replica.reconfigure", ToJson(order));
+}
+
+void LocalEngine::Stop(const StopOrder& order) { Order(order.node, "replica.stop", ToJson(order)); }
+
+void LocalEngine::StopNode(const NodeId& node) { Order(node, "node.stop", Json::object()); }
+
+void LocalEngine::StartProxy(const NodeId& node, const ProxyOrder& order,
+                             std::function<void(Result<std::string>)> done) {
+  const auto agent = agents_.find(node);
+  if (agent == agents_.end()) {
+    return done(Status(Code::kUnavailable, "the node for the proxy is gone"));
+  }
+  agent->second->Call("proxy.start", {ToJson(order), ""},
+                      [done = std::move(done)](const Result<Message>& answer) {
+                        if (!answer.ok()) return done(answer.status());
+                        done(answer->json.value("address", ""));
+                      });
+}
+
+bool LocalEngine::OnCall(const std::shared_ptr<Peer>& peer, const std::string& method,
+                         const Json& params, const Peer::Respond& respond) {
+  if (method != "node.join") return false;
+  if (Status bad = Join(peer, params); !bad.ok()) {
+    respond(bad);
+  } else {
+    respond(Message{});
+  }
+  return true;
+}
+
+Status LocalEngine::Join(const std::shared_ptr<Peer>& peer, const Json& params) {
+  const auto node = NodeSpecFrom(params.value("node", Json()));
+  if (!node.ok()) return node.status();
+  std::vector<AdoptedReplica> replicas;
+  for (const Json& entry : params.value("replicas", Json::array())) {
+    auto replica = AdoptedReplicaFrom(entry);
+    if (!replica.ok()) return replica.status();
+    replicas.push_back(*std::move(replica));
+  }
+  agents_[node->id] = peer;
+  listener_->OnNodeUp(*node, replicas);
+  return {};
+}
+
+bool LocalEngine::OnNotice(const std::string& method, const Json& params) {
+  if (method != "replica.event") return false;
+  const auto event = ReplicaEventFrom(params);
+  if (event.ok()) {
+    listener_->OnReplicaEvent(*event);
+  } else {
+    base::LogError("event_refused", {{"why", event.status().message()}});
+  }
+  return true;
+}
+
+void LocalEngine::OnClosed(const Peer& peer, const std::string& why) {
+  for (const auto& [node, agent] : agents_) {
+    if (agent.get() != &peer) continue;
+    const NodeId gone = node;
+    agents_.erase(gone);
+    listener_->OnNodeDown(gone, why);
+    return;
+  }
+}
+
+}  // namespace penstock::engine::local

@@ -1,0 +1,246 @@
+#include "engine/local/messages.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <utility>
+
+namespace penstock::engine::local {
+namespace {
+
+using Json = nlohmann::json;
+using Kind = ReplicaEvent::Kind;
+
+constexpr std::array<std::pair<Kind, const char*>, 7> kKinds{{{Kind::kSpawned, "spawned"},
+                                                              {Kind::kReady, "ready"},
+                                                              {Kind::kStartFailed, "start_failed"},
+                                                              {Kind::kReconfigured, "reconfigured"},
+                                                              {Kind::kHealthy, "healthy"},
+                                                              {Kind::kUnhealthy, "unhealthy"},
+                                                              {Kind::kStopped, "stopped"}}};
+
+// The library reports a missing or mistyped field by throwing; here that becomes a Status.
+template <class T>
+Result<T> Parse(const char* what, const Json& json, const std::function<T(const Json&)>& parse) {
+  try {
+    return parse(json);
+  } catch (const Json::exception& error) {
+    return InvalidArgument(std::string(what) + ": " + error.what());
+  }
+}
+
+// Amounts travel as steps of 1e-4: exact, whatever a reader makes of decimals.
+Json AmountsJson(const resources::ResourceSet& set) {
+  Json json = Json::object();
+  for (const auto& [name, amount] : set.amounts()) json[name] = amount.raw();
+  return json;
+}
+
+resources::ResourceSet AmountsFrom(const Json& json) {
+  resources::ResourceSet set;
+  for (const auto& [name, steps] : json.items()) set.Set(name, Quantity::Raw(steps));
+  return set;
+}
+
+ReplicaId IdFrom(const Json& json) {
+  return {{json.at("app"), json.at("deployment")}, json.at("unique")};
+}
+
+resources::Allocation AllocationFrom(const Json& json) {
+  resources::Allocation allocation{.amounts = AmountsFrom(json.at("amounts"))};
+  for (const auto& [resource, shares] : json.at("devices").items()) {
+    for (const Json& share : shares) {
+      allocation.devices[resource].push_back(
+          {share.at("device"), Quantity::Raw(share.at("share"))});
+    }
+  }
+  return allocation;
+}
+
+Json RuntimeEnvJson(const RuntimeEnv& env) {
+  return {{"env_vars", env.env_vars},
+          {"working_dir", env.working_dir},
+          {"py_modules", env.py_modules}};
+}
+
+RuntimeEnv RuntimeEnvFrom(const Json& json) {
+  return {.env_vars = json.at("env_vars").get<std::map<std::string, std::string>>(),
+          .working_dir = json.at("working_dir"),
+          .py_modules = json.at("py_modules").get<std::vector<std::string>>()};
+}
+
+StartOrder StartFrom(const Json& json) {
+  return {.id = IdFrom(json.at("replica")),
+          .node = json.at("node"),
+          .allocation = AllocationFrom(json.at("allocation")),
+          .default_cpus = json.at("default_cpus"),
+          .code_version = json.at("code_version"),
+          .launch = json.at("launch"),
+          .options = json.at("options"),
+          .runtime_env = RuntimeEnvFrom(json.at("runtime_env")),
+          .max_ongoing_requests = json.at("max_ongoing_requests"),
+          .user_config = json.at("user_config").dump(),
+          .health_check_period_s = json.at("health_check_period_s"),
+          .health_check_timeout_s = json.at("health_check_timeout_s"),
+          .rank = json.at("rank"),
+          .world_size = json.at("world_size")};
+}
+
+resources::NodeSpec NodeFrom(const Json& json) {
+  resources::NodeSpec node{.id = json.at("id"),
+                           .name = json.at("name"),
+                           .ip = json.at("ip"),
+                           .is_head = json.at("is_head"),
+                           .total = AmountsFrom(json.at("total")),
+                           .gpu_vendor = json.at("gpu_vendor")};
+  for (const auto& [key, value] : json.at("labels").items()) node.labels[key] = value;
+  for (const auto& [resource, ids] : json.at("device_ids").items()) {
+    node.device_ids[resource] = ids.get<std::vector<std::string>>();
+  }
+  return node;
+}
+
+}  // namespace
+
+Json ToJson(const ReplicaId& id) {
+  return {{"app", id.deployment.app}, {"deployment", id.deployment.name}, {"unique", id.unique}};
+}
+
+Json ToJson(const resources::NodeSpec& node) {
+  Json json = {{"id", node.id},           {"name", node.name},
+               {"ip", node.ip},           {"is_head", node.is_head},
+               {"labels", Json::object()}, {"device_ids", Json::object()},
+               {"gpu_vendor", node.gpu_vendor}};
+  json["total"] = AmountsJson(node.total);
+  for (const auto& [key, value] : node.labels) json["labels"][key] = value;
+  for (const auto& [resource, ids] : node.device_ids) json["device_ids"][resource] = ids;
+  return json;
+}
+
+Json ToJson(const resources::Allocation& allocation) {
+  Json json = {{"amounts", AmountsJson(allocation.amounts)}, {"devices", Json::object()}};
+  for (const auto& [resource, shares] : allocation.devices) {
+    for (const auto& share : shares) {
+      json["devices"][resource].push_back({{"device", share.device}, {"share", share.share.raw()}});
+    }
+  }
+  return json;
+}
+
+Json ToJson(const StartOrder& order) {
+  return {{"replica", ToJson(order.id)},
+          {"node", order.node},
+          {"allocation", ToJson(order.allocation)},
+          {"default_cpus", order.default_cpus},
+          {"code_version", order.code_version},
+          {"launch", order.launch},
+          {"options", order.options},
+          {"runtime_env", RuntimeEnvJson(order.runtime_env)},
+          {"max_ongoing_requests", order.max_ongoing_requests},
+          {"user_config", Json::parse(order.user_config)},
+          {"health_check_period_s", order.health_check_period_s},
+          {"health_check_timeout_s", order.health_check_timeout_s},
+          {"rank", order.rank},
+          {"world_size", order.world_size}};
+}
+
+Json ToJson(const ReconfigureOrder& order) {
+  Json json = {{"replica", ToJson(order.id)},
+               {"node", order.node},
+               {"options", order.options},
+               {"max_ongoing_requests", order.max_ongoing_requests},
+               {"health_check_period_s", order.health_check_period_s},
+               {"health_check_timeout_s", order.health_check_timeout_s}};
+  if (order.user_config_changed) json["user_config"] = Json::parse(order.user_config);
+  return json;
+}
+
+Json ToJson(const StopOrder& order) {
+  return {{"replica", ToJson(order.id)}, {"node", order.node}, {"grace_s", ToSeconds(order.grace)}};
+}
+
+Json ToJson(const ProxyOrder& order) {
+  return {{"host", order.host}, {"port", order.port}, {"options", order.options}};
+}
+
+Json ToJson(const ReplicaEvent& event) {
+  const char* kind = "";
+  for (const auto& [value, name] : kKinds) {
+    if (value == event.kind) kind = name;
+  }
+  return {{"kind", kind},
+          {"replica", ToJson(event.id)},
+          {"message", event.message},
+          {"facts", event.facts.is_null() ? Json::object() : event.facts}};
+}
+
+Json ToJson(const AdoptedReplica& replica) {
+  return {{"order", ToJson(replica.order)},
+          {"ready", replica.ready},
+          {"stopping", replica.stopping},
+          {"facts", replica.facts}};
+}
+
+Result<resources::NodeSpec> NodeSpecFrom(const Json& json) {
+  return Parse<resources::NodeSpec>("node", json, NodeFrom);
+}
+
+Result<StartOrder> StartOrderFrom(const Json& json) {
+  return Parse<StartOrder>("start order", json, StartFrom);
+}
+
+Result<ReconfigureOrder> ReconfigureOrderFrom(const Json& json) {
+  return Parse<ReconfigureOrder>("reconfigure order", json, [](const Json& j) {
+    ReconfigureOrder order{.id = IdFrom(j.at("replica")),
+                           .node = j.at("node"),
+                           .options = j.at("options"),
+                           .max_ongoing_requests = j.at("max_ongoing_requests"),
+                           .user_config_changed = j.contains("user_config"),
+                           .health_check_period_s = j.at("health_check_period_s"),
+                           .health_check_timeout_s = j.at("health_check_timeout_s")};
+    if (order.user_config_changed) order.user_config = j.at("user_config").dump();
+    return order;
+  });
+}
+
+Result<StopOrder> StopOrderFrom(const Json& json) {
+  return Parse<StopOrder>("stop order", json, [](const Json& j) {
+    return StopOrder{.id = IdFrom(j.at("replica")),
+                     .node = j.at("node"),
+                     .grace = FromSeconds(j.at("grace_s").get<double>())};
+  });
+}
+
+Result<ProxyOrder> ProxyOrderFrom(const Json& json) {
+  return Parse<ProxyOrder>("proxy order", json, [](const Json& j) {
+    return ProxyOrder{.host = j.at("host"), .port = j.at("port"), .options = j.at("options")};
+  });
+}
+
+Result<ReplicaEvent> ReplicaEventFrom(const Json& json) {
+  const std::string kind = json.is_object() ? json.value("kind", "") : "";
+  if (std::none_of(kKinds.begin(), kKinds.end(),
+                   [&](const auto& known) { return kind == known.second; })) {
+    return InvalidArgument("replica event: unknown kind '" + kind + "'");
+  }
+  return Parse<ReplicaEvent>("replica event", json, [](const Json& j) {
+    ReplicaEvent event{.id = IdFrom(j.at("replica")),
+                       .message = j.at("message"),
+                       .facts = j.at("facts")};
+    for (const auto& [value, name] : kKinds) {
+      if (j.at("kind") == name) event.kind = value;
+    }
+    return event;
+  });
+}
+
+Result<AdoptedReplica> AdoptedReplicaFrom(const Json& json) {
+  return Parse<AdoptedReplica>("adopted replica", json, [](const Json& j) {
+    return AdoptedReplica{.order = StartFrom(j.at("order")),
+                          .ready = j.at("ready"),
+                          .stopping = j.at("stopping"),
+                          .facts = j.at("facts")};
+  });
+}
+
+}  // namespace penstock::engine::local

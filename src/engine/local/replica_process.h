@@ -1,0 +1,87 @@
+// One replica on this node, from spawn to the end of its last descendant.
+//
+// Thread: the agent's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/instance.h"
+#include "base/loop.h"
+#include "base/peer.h"
+#include "base/random.h"
+#include "engine/engine.h"
+#include "engine/local/child.h"
+#include "engine/local/process_tree.h"
+
+namespace penstock::engine::local {
+
+// What every replica of a node shares.
+struct NodeContext {
+  base::InstancePaths paths;
+  resources::NodeSpec node;
+  Variables environment;   // of the agent: what its replicas inherit
+  std::string executable;  // of penstock itself, which hosts C++ code
+};
+
+class ReplicaProcess {
+ public:
+  // `tell` passes events on; kStopped is the last, after which the object may be destroyed.
+  ReplicaProcess(base::Loop& loop, base::Random& random, const NodeContext& context,
+                 StartOrder order, std::function<void(const ReplicaEvent&)> tell);
+  ~ReplicaProcess();
+
+  ReplicaProcess(const ReplicaProcess&) = delete;
+  ReplicaProcess& operator=(const ReplicaProcess&) = delete;
+
+  // Starts it. What goes wrong comes as an event.
+  void Start();
+
+  // New limits and configuration.
+  void Reconfigure(const ReconfigureOrder& order);
+
+  // Lets it finish, at most for `grace`, and ends it. Again, with a shorter grace, hurries it.
+  void Stop(Duration grace);
+
+  // As a new controller has to know it.
+  AdoptedReplica Describe() const;
+
+  // 0 once it has ended.
+  int pid() const { return child_ && child_->running() ? child_->pid() : 0; }
+
+ private:
+  void Initialize();
+  void OnInitialized(const Result<base::Message>& answer);
+  void ScheduleHealthCheck();
+  void CheckHealth();
+  void OnHealth(const Status& status);
+  void Farewell();
+  void Kill();
+  void OnExit(const std::string& how);
+  void Tell(ReplicaEvent::Kind kind, const std::string& message = "");
+  std::string LogTail() const;
+  base::Json InitParams() const;
+
+  base::Loop& loop_;
+  base::Random& random_;
+  const NodeContext& context_;
+  StartOrder order_;
+  std::function<void(const ReplicaEvent&)> tell_;
+  base::Json facts_ = base::Json::object();
+  std::unique_ptr<Child> child_;
+  std::shared_ptr<base::Peer> control_;
+  std::unique_ptr<TreeKiller> killer_;
+  std::string log_path_;
+  std::string socket_path_;
+  bool ready_ = false;
+  bool stopping_ = false;
+  bool unhealthy_ = false;
+  bool start_failed_ = false;
+  std::uint64_t check_ = 0;  // number of the health check under way
+  base::Loop::TimerId health_timer_ = 0;
+  base::Loop::TimerId answer_timer_ = 0;
+  base::Loop::TimerId kill_timer_ = 0;
+};
+
+}  // namespace penstock::engine::local

@@ -1,0 +1,301 @@
+// A real instance without Python: the binary's roles, C++ replicas, HTTP.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "app/client.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/instance.h"
+#include "base/socket.h"
+
+namespace penstock {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Polls, because the thing waited for is in other processes; fails the test after ten seconds.
+bool Eventually(const std::function<bool()>& done) {
+  for (int i = 0; i < 1000; ++i) {
+    if (done()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+int Shell(const std::string& command, std::string* output = nullptr) {
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  std::string text;
+  char bytes[4096];
+  for (std::size_t n = 0; (n = ::fread(bytes, 1, sizeof bytes, pipe)) > 0;) text.append(bytes, n);
+  if (output != nullptr) *output = text;
+  return WEXITSTATUS(::pclose(pipe));
+}
+
+bool Alive(int pid) { return ::kill(pid, 0) == 0; }
+
+class InstanceTest : public testing::Test {
+ protected:
+  InstanceTest() {
+    std::string name = "/tmp/penstock_it_XXXXXX";
+    home_ = ::mkdtemp(name.data());
+    ::setenv("PENSTOCK_HOME", home_.c_str(), 1);
+    ::unsetenv("OMP_NUM_THREADS");
+    ::unsetenv("PENSTOCK_ADDRESS");
+  }
+
+  ~InstanceTest() override {
+    Penstock("stop");
+    if (HasFailure()) {
+      for (const auto& folder : base::ListDir(home_)) {
+        Shell("tail -n 20 " + home_ + "/" + folder + "/logs/*", &log_);
+        std::printf("%s\n", log_.c_str());
+      }
+    }
+    base::RemoveTree(home_);
+  }
+
+  std::string Penstock(const std::string& arguments, int expected = 0, const std::string& before = "") {
+    std::string output;
+    EXPECT_EQ(Shell(before + " " + PENSTOCK_BINARY + " " + arguments, &output), expected) << output;
+    return output;
+  }
+
+  void StartHead(const std::string& flags = "--num-cpus 8", const std::string& before = "") {
+    Penstock("start --head --port 6399 " + flags, 0, before);
+    folder_ = base::FindInstance("")->folder;
+  }
+
+  json Call(const std::string& method, const json& params) {
+    const auto answer = TryCall(method, params);
+    EXPECT_TRUE(answer.ok()) << answer.status().message();
+    return answer.ok() ? answer->json : json();
+  }
+
+  Result<base::Message> TryCall(const std::string& method, const json& params) {
+    return app::CallInstance(folder_, method, {params, ""});
+  }
+
+  // Deploys the echo servable as application `app` at "/<app>", not waiting.
+  void Deploy(const std::string& app, const json& options = json::object()) {
+    Call("serve.deploy", {{"name", app},
+                          {"route_prefix", "/" + app},
+                          {"ingress", "Echo"},
+                          {"launch", {{"kind", "library"}, {"library", ECHO_LIBRARY}}},
+                          {"deployments", {{{"name", "Echo"}, {"options", options}}}}});
+  }
+
+  Status WaitRunning(const std::string& app) {
+    return TryCall("serve.wait", {{"app", app}, {"until", "running"}}).status();
+  }
+
+  void Listen() {
+    const std::string address = Call("serve.start", {{"http_options", {{"port", 0}}}}).at("address");
+    port_ = std::stoi(address.substr(address.rfind(':') + 1));
+  }
+
+  // The reply's first line and body.
+  std::string Get(const std::string& path) {
+    const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port_));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    void* raw = &address;
+    if (::connect(fd.get(), static_cast<sockaddr*>(raw), sizeof address) != 0) return "no connection";
+    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    EXPECT_GT(::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
+    std::string text;
+    char bytes[4096];
+    for (ssize_t n = 0; (n = ::recv(fd.get(), bytes, sizeof bytes, 0)) > 0;) {
+      text.append(bytes, static_cast<std::size_t>(n));
+    }
+    const auto body = text.find("\r\n\r\n");
+    return text.substr(9, 3) + " " + (body == std::string::npos ? "" : text.substr(body + 4));
+  }
+
+  json Deployment(const std::string& app) {
+    return Call("serve.status", {}).at("applications").at(app).at("deployments").at("Echo");
+  }
+
+  std::string home_;
+  std::string folder_;
+  std::string log_;
+  int port_ = 0;
+};
+
+TEST_F(InstanceTest, ServesCppCodeWithoutPython) {
+  StartHead();
+  Listen();
+  Deploy("a", {{"num_replicas", 2}, {"user_config", {{"k", 1}}}});
+  ASSERT_TRUE(WaitRunning("a").ok());
+  EXPECT_EQ(Get("/a/x?y=1"), "200 GET /a/x?y=1 ");
+  EXPECT_EQ(Get("/a/config"), R"(200 {"k":1})");
+  EXPECT_EQ(Get("/a/raise"), "500 Internal Server Error");
+  EXPECT_EQ(Get("/-/healthz"), "200 success");
+  EXPECT_EQ(Get("/-/routes"), R"(200 {"/a":"a"})");
+  std::set<std::string> pids;
+  EXPECT_TRUE(Eventually([&] { return pids.insert(Get("/a/pid")).second || pids.size() == 2; }));
+  const std::string status = Penstock("status");
+  EXPECT_THAT(status, HasSubstr("application a /a: RUNNING"));
+  EXPECT_THAT(status, HasSubstr("OMP_NUM_THREADS=1 [num_cpus is not specified]"));
+  Call("serve.delete", {{"app", "a"}});
+  Call("serve.wait", {{"app", "a"}, {"until", "gone"}});
+  EXPECT_THAT(Get("/a"), StartsWith("404"));
+}
+
+TEST_F(InstanceTest, AReplicaThatDiesIsReplaced) {
+  StartHead();
+  Listen();
+  Deploy("a", {{"num_replicas", 2}});
+  ASSERT_TRUE(WaitRunning("a").ok());
+  EXPECT_THAT(Get("/a/die"), StartsWith("500"));
+  EXPECT_TRUE(Eventually([&] {
+    const json deployment = Deployment("a");
+    return deployment.at("status") == "HEALTHY" && deployment.at("replica_states") == json{{"RUNNING", 2}};
+  }));
+  EXPECT_THAT(Get("/a"), StartsWith("200"));
+}
+
+TEST_F(InstanceTest, TheWholeTreeOfAReplicaGoesWithIt) {
+  StartHead();
+  Listen();
+  Deploy("a");
+  ASSERT_TRUE(WaitRunning("a").ok());
+  const int daemon = std::stoi(Get("/a/daemon").substr(4));
+  ASSERT_TRUE(Alive(daemon));
+  Call("serve.delete", {{"app", "a"}});
+  Call("serve.wait", {{"app", "a"}, {"until", "gone"}});
+  EXPECT_FALSE(Alive(daemon)) << "gone before the application was said to be";
+}
+
+TEST_F(InstanceTest, AConstructorThatThrowsFailsTheDeployWithItsWords) {
+  StartHead();
+  Deploy("a", {{"ray_actor_options", {{"runtime_env", {{"env_vars", {{"ECHO_BROKEN", "1"}}}}}}}});
+  const Status status = WaitRunning("a");
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("broken on purpose"));
+  EXPECT_EQ(Deployment("a").at("status"), "DEPLOY_FAILED");
+}
+
+TEST_F(InstanceTest, TheControllerMayDieWhileTrafficGoesOn) {
+  StartHead();
+  Listen();
+  Deploy("a");
+  ASSERT_TRUE(WaitRunning("a").ok());
+  const std::string pid = Get("/a/pid");
+  for (int i = 0; i < 3; ++i) {
+    Shell("pkill -9 -f 'penstock controller --instance " + folder_ + "'");
+    EXPECT_EQ(Get("/a/pid"), pid);
+  }
+  EXPECT_TRUE(Eventually([&] {
+    const auto status = TryCall("serve.status", {});
+    if (!status.ok()) return false;
+    const json& apps = status->json.at("applications");
+    return apps.contains("a") && apps.at("a").at("status") == "RUNNING" &&
+           !status->json.at("proxies").empty();
+  }));
+  EXPECT_EQ(Get("/a/pid"), pid) << "the same process";
+  Call("serve.delete", {{"app", "a"}});
+  Call("serve.wait", {{"app", "a"}, {"until", "gone"}});
+}
+
+TEST_F(InstanceTest, TheProxyMayDieWithoutARefusedConnection) {
+  StartHead();
+  Listen();
+  Deploy("a");
+  ASSERT_TRUE(WaitRunning("a").ok());
+  Shell("pkill -9 -f 'penstock proxy --instance " + folder_ + "'");
+  EXPECT_TRUE(Eventually([&] { return Get("/a") == "200 GET /a "; }));
+}
+
+TEST_F(InstanceTest, OmpNumThreadsSetAtStartReachesTheReplicasOfThatNode) {
+  StartHead("--num-cpus 1", "OMP_NUM_THREADS=12");
+  Penstock("start --address=127.0.0.1:6399 --num-cpus 1 --resources '{\"second\": 1}'", 0, "OMP_NUM_THREADS=5");
+  Listen();
+  Deploy("a", {{"ray_actor_options", {{"num_cpus", 1}}}});
+  Deploy("b", {{"ray_actor_options", {{"num_cpus", 1}, {"resources", {{"second", 1}}}}}});
+  ASSERT_TRUE(WaitRunning("a").ok());
+  ASSERT_TRUE(WaitRunning("b").ok());
+  EXPECT_EQ(Get("/a/env/OMP_NUM_THREADS"), "200 12");
+  EXPECT_EQ(Get("/b/env/OMP_NUM_THREADS"), "200 5");
+}
+
+TEST_F(InstanceTest, ALogicalNodeThatIsKilledTakesItsReplicasAndTheyMove) {
+  StartHead("--num-cpus 1");
+  Penstock("start --address=127.0.0.1:6399 --num-cpus 2");
+  Listen();
+  Deploy("a", {{"num_replicas", 2}});
+  ASSERT_TRUE(WaitRunning("a").ok());
+  Shell("pkill -9 -f 'penstock node --instance " + folder_ + "'");
+  EXPECT_TRUE(Eventually([&] {
+    const json deployment = Deployment("a");
+    return deployment.at("replica_states") == json{{"RUNNING", 1}, {"STARTING", 1}};
+  }));
+  EXPECT_THAT(Penstock("status"), HasSubstr("waits: fits_later: nearest is node 'head': needs 1 CPU, 0 of 1 free"));
+  Penstock("start --address=127.0.0.1:6399 --num-cpus 1");
+  EXPECT_TRUE(Eventually([&] { return Deployment("a").at("replica_states") == json{{"RUNNING", 2}}; }));
+}
+
+TEST_F(InstanceTest, DevicesAreAssignedAndShown) {
+  StartHead("--num-cpus 4 --num-gpus 2 --resources '{\"HPU\": 2}'");
+  Listen();
+  Deploy("a", {{"ray_actor_options", {{"num_gpus", 0.5}}}});
+  Deploy("b", {{"ray_actor_options", {{"num_gpus", 0.5}}}});
+  Deploy("c", {{"ray_actor_options", {{"resources", {{"HPU", 1}}}}}});
+  for (const char* app : {"a", "b", "c"}) ASSERT_TRUE(WaitRunning(app).ok());
+  EXPECT_EQ(Get("/a/env/CUDA_VISIBLE_DEVICES"), "200 0");
+  EXPECT_EQ(Get("/b/env/CUDA_VISIBLE_DEVICES"), "200 0");
+  EXPECT_EQ(Get("/c/env/HABANA_VISIBLE_MODULES"), "200 0");
+  EXPECT_EQ(Get("/c/env/CUDA_VISIBLE_DEVICES"), "200 (unset)");
+  EXPECT_EQ(Deployment("a").at("replicas")[0].at("devices"), (json{{"GPU", {{{"id", "0"}, {"share", 0.5}}}}}));
+}
+
+TEST_F(InstanceTest, APortInUseIsAClearErrorAndNothingIsLeft) {
+  StartHead();
+  const auto taken = *base::ListenTcp("127.0.0.1", 0);
+  const int port = base::LocalPort(taken);
+  const auto answer = TryCall("serve.start", {{"http_options", {{"port", port}}}});
+  EXPECT_THAT(answer.status().message(),
+              HasSubstr("Failed to bind to address '127.0.0.1:" + std::to_string(port) + "'."));
+  EXPECT_NE(Shell("pgrep -f '[p]enstock proxy --instance " + folder_ + "'"), 0);
+  Listen();
+}
+
+TEST_F(InstanceTest, StopLeavesNoProcessBehind) {
+  StartHead();
+  Listen();
+  Deploy("a", {{"num_replicas", 3}});
+  ASSERT_TRUE(WaitRunning("a").ok());
+  Penstock("stop");
+  std::string left;
+  Shell("pgrep -fa '[p]enstock .*" + folder_ + "'", &left);
+  EXPECT_EQ(left, "");
+  EXPECT_THAT(Penstock("status", 1), HasSubstr("no Penstock instance is running"));
+}
+
+TEST_F(InstanceTest, BadFlagsAreNamed) {
+  EXPECT_THAT(Penstock("start", 1), HasSubstr("say either --head or --address"));
+  EXPECT_THAT(Penstock("start --head --resources '{'", 1), HasSubstr("--resources must be a JSON object"));
+  EXPECT_THAT(Penstock("start --head --resources '{\"a\": 1.5}'", 1), HasSubstr("must all be whole numbers"));
+  EXPECT_THAT(Penstock("start --head --labels nope", 1), HasSubstr("--labels must be KEY=VALUE"));
+  EXPECT_THAT(Penstock("start --head --labels ray.io/x=1", 1), HasSubstr("reserved"));
+  EXPECT_THAT(Penstock("start --address=10.9.8.7:6379", 1), HasSubstr("ray engine"));
+  EXPECT_THAT(Penstock("start --address=127.0.0.1:1", 1), HasSubstr("no Penstock instance is running"));
+  StartHead();
+  EXPECT_THAT(Penstock("start --head --port 6399", 1), HasSubstr("already running"));
+}
+
+}  // namespace
+}  // namespace penstock
