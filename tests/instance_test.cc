@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "app/client.h"
+#include "base/call_once.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/instance.h"
@@ -84,7 +84,7 @@ class InstanceTest : public testing::Test {
   }
 
   Result<base::Message> TryCall(const std::string& method, const json& params) {
-    return app::CallInstance(folder_, method, {params, ""});
+    return base::CallOnce(folder_, method, {params, ""});
   }
 
   // Deploys the echo servable as application `app` at "/<app>", not waiting.

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "app/client.h"
+#include "base/call_once.h"
 #include "app/status_text.h"
 #include "app/verbs.h"
 #include "base/environment.h"
@@ -70,8 +70,8 @@ Result<base::InstanceInfo> Choose(const std::string& address) {
 int ShowStatus(const std::string& address, bool json) {
   const auto info = Choose(address);
   if (!info.ok()) return Fail("status", info.status().message());
-  const auto serve = CallInstance(info->folder, "serve.status", {});
-  const auto cluster = CallInstance(info->folder, "cluster.resources", {});
+  const auto serve = base::CallOnce(info->folder, "serve.status", {});
+  const auto cluster = base::CallOnce(info->folder, "cluster.resources", {});
   for (const Status& bad : {serve.status(), cluster.status()}) {
     if (!bad.ok()) return Fail("status", bad.message());
   }

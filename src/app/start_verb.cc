@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "app/client.h"
+#include "base/call_once.h"
 #include "app/node_flags.h"
 #include "app/verbs.h"
 #include "base/instance.h"
@@ -108,7 +108,7 @@ int StartHead(const StartFlags& flags) {
 int JoinHead(const StartFlags& flags) {
   const auto info = base::FindInstance(flags.address);
   if (!info.ok()) return Fail(info.status().message());
-  const auto cluster = CallInstance(info->folder, "cluster.resources", {});
+  const auto cluster = base::CallOnce(info->folder, "cluster.resources", {});
   if (!cluster.ok()) return Fail(cluster.status().message());
   const auto number = cluster->json.at("nodes").size() + 1;
   std::vector<std::string> arguments = {"--instance", info->folder};

@@ -1,0 +1,60 @@
+"""Entry point: ``python -m penstock._replica``, started by an agent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+from penstock import _core, _process
+from penstock._replica.host import ReplicaCode
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # a platform without it
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _configure_logging() -> None:
+    """Serve's own logger writes to this replica's log, in Ray Serve's format."""
+    handler = logging.StreamHandler(sys.stderr)
+    name = os.environ.get("PENSTOCK_REPLICA", "-")
+    handler.setFormatter(logging.Formatter(f"%(levelname)s %(asctime)s replica {name} -- %(message)s"))
+    logger = logging.getLogger("ray.serve")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def main() -> int:
+    """Runs until the agent says stop or is gone."""
+    control_fd = os.environ.get("PENSTOCK_CONTROL_FD")
+    if control_fd is None:
+        print("penstock._replica: started by hand? PENSTOCK_CONTROL_FD is not set", file=sys.stderr)
+        return 2
+    os.set_inheritable(int(control_fd), False)
+    _configure_logging()
+    loop = _new_event_loop()
+    asyncio.set_event_loop(loop)
+    native = _core.Loop(own_thread=False)
+    _process.adopt(native)
+    native.set_outside_turn_hook(lambda: loop.call_soon(native.run_once))
+    loop.add_reader(native.fileno(), native.run_once)
+    code = ReplicaCode(loop)
+    host = _core.ReplicaHost(native, int(control_fd), code, loop.stop)
+    # What the first turn has to do was asked for before anybody watched.
+    loop.call_soon(native.run_once)
+    loop.run_forever()
+    native.run_once()  # the last answer
+    del host
+    code.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The agent's steps, carried out in Python: load, construct, reconfigure, check, say farewell."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import math
+import os
+import pickle
+import sys
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Optional
+
+from penstock import _core
+from penstock._replica.invoke import Invoker
+from penstock.serve.context import (
+    DeploymentID,
+    ReplicaContext,
+    ReplicaID,
+    ReplicaRank,
+    set_replica_context,
+)
+from penstock.serve.exceptions import RayServeException
+
+__all__ = ["ReplicaCode"]
+
+_STEPS_PER_UNIT = 10_000  # amounts travel as steps of 1e-4
+
+
+def _amounts(allocation: dict[str, Any]) -> dict[str, float]:
+    hidden = "node:__internal_implicit_resource_"
+    amounts = allocation["amounts"].items()
+    return {name: steps / _STEPS_PER_UNIT for name, steps in amounts if not name.startswith(hidden)}
+
+
+def _context(assignment: dict[str, Any], servable: Any) -> ReplicaContext:
+    replica = assignment["replica"]
+    return ReplicaContext(
+        replica_id=ReplicaID(replica["unique"], DeploymentID(replica["deployment"], replica["app"])),
+        servable_object=servable,
+        rank=ReplicaRank(assignment["rank"]),
+        world_size=assignment["world_size"],
+        assigned_resources=_amounts(assignment["allocation"]),
+        device_ids=assignment["device_ids"],
+        node_id=assignment["node"]["id"],
+    )
+
+
+def _thread_count(resources: dict[str, float]) -> int:
+    """Ray Serve's size for the pool of sync methods."""
+    return min(32, max(1, math.ceil(resources.get("CPU", 0))) + 4)
+
+
+class ReplicaCode:
+    """What the native runtime calls; every method runs on the event loop's thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._servable: Any = None
+        self._user_config: Any = None
+        self._invoker: Optional[Invoker] = None
+        self._threads: Optional[ThreadPoolExecutor] = None
+        # Of its own: a check must not wait behind requests.
+        self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._steps: set[asyncio.Task[None]] = set()
+
+    # ---- steps of the agent ----
+
+    def initialize(self, assignment_json: str, done: _core.Done) -> None:
+        """Loads the code, constructs it, reconfigures it, checks it once."""
+        self._step(done, self._initialize(json.loads(assignment_json)))
+
+    def reconfigure(self, change_json: str, done: _core.Done) -> None:
+        """Tells user code of a new user_config."""
+        self._step(done, self._reconfigure(json.loads(change_json)))
+
+    def check_health(self, done: _core.Done) -> None:
+        """Asks user code whether it is well."""
+        self._step(done, self._check_health())
+
+    def shutdown(self, done: _core.Done) -> None:
+        """User code's ``__del__``."""
+        self._step(done, self._shutdown())
+
+    def _step(self, done: _core.Done, work: Any) -> None:
+        async def carry_out() -> None:
+            try:
+                facts = await work
+            except BaseException as error:  # SystemExit too: user code failed, whatever it raised
+                done.fail("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+            else:
+                done.ok(json.dumps(facts))
+
+        task = self._loop.create_task(carry_out())
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+
+    async def _initialize(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        began = time.monotonic()
+        launch = assignment["launch"]
+        for entry in launch.get("sys_path", []):
+            if entry not in sys.path:
+                sys.path.append(entry)
+        set_replica_context(_context(assignment, None))
+        with open(launch["code_path"], "rb") as file:
+            func_or_class, args, kwargs = pickle.load(file)
+        loaded = time.monotonic()
+        if launch.get("is_ingress"):
+            import starlette.requests  # noqa: F401 - the first request should not pay for it
+        self._servable = await self._construct(func_or_class, args, kwargs)
+        context = _context(assignment, self._servable)
+        set_replica_context(context)
+        self._threads = ThreadPoolExecutor(
+            _thread_count(context.assigned_resources), thread_name_prefix="request"
+        )
+        self._invoker = Invoker(self._loop, self._servable, self._threads, context)
+        if assignment["user_config"] is not None:
+            await self._apply_user_config(assignment["user_config"])
+        await self._check_health()
+        ready = time.monotonic()
+        return {"startup": {"load_s": loaded - began, "init_s": ready - loaded}}
+
+    async def _construct(self, func_or_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not inspect.isclass(func_or_class):
+            return func_or_class
+        servable = func_or_class.__new__(func_or_class)
+        outcome = servable.__init__(*args, **kwargs)
+        if inspect.isawaitable(outcome):
+            await outcome
+        return servable
+
+    async def _apply_user_config(self, user_config: Any) -> None:
+        reconfigure = getattr(self._servable, "reconfigure", None)
+        if not callable(reconfigure):
+            raise RayServeException(
+                "user_config specified but deployment " + _name_of(self._servable) + " missing reconfigure method"
+            )
+        await self._call_user(reconfigure, user_config)
+        self._user_config = user_config
+
+    async def _reconfigure(self, change: dict[str, Any]) -> None:
+        if change.get("user_config") is not None:
+            await self._apply_user_config(change["user_config"])
+
+    async def _check_health(self) -> None:
+        check = getattr(self._servable, "check_health", None)
+        if callable(check):
+            if inspect.iscoroutinefunction(check):
+                await check()
+            else:
+                await self._loop.run_in_executor(self._health_thread, check)
+
+    async def _call_user(self, function: Callable[..., Any], *args: Any) -> Any:
+        outcome = function(*args)
+        return await outcome if inspect.isawaitable(outcome) else outcome
+
+    async def _shutdown(self) -> None:
+        """Runs ``__del__`` now, while the loop still works, and not a second time at exit."""
+        servable, self._servable = self._servable, None
+        farewell = getattr(type(servable), "__del__", None)
+        if farewell is None:
+            return
+        del type(servable).__del__
+        outcome = farewell(servable)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+    # ---- requests ----
+
+    def start(self, call: _core.ReplicaCall) -> None:
+        """Runs a request."""
+        assert self._invoker is not None
+        self._invoker.start(call)
+
+    def cancel(self, call: _core.ReplicaCall) -> None:
+        """Nobody waits for the request any more."""
+        assert self._invoker is not None
+        self._invoker.cancel(call)
+
+    def close(self) -> None:
+        """Ends the threads; one that is stuck in user code does not hold up the process."""
+        for threads in (self._threads, self._health_thread):
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if any(t.is_alive() for t in _pool_threads(self._threads)):
+            os._exit(0)
+
+
+def _pool_threads(pool: Optional[ThreadPoolExecutor]) -> set[Any]:
+    return set() if pool is None else set(pool._threads)
+
+
+def _name_of(servable: Any) -> str:
+    return getattr(servable, "__name__", type(servable).__name__)

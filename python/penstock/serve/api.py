@@ -1,0 +1,346 @@
+"""Ray Serve's functions: start, run, status, delete, shutdown, handles."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from penstock import _core, _instance
+from penstock._build import build
+from penstock.serve.config import HTTPOptions, ProxyLocation, to_json, to_plain
+from penstock.serve.context import DeploymentID, request_context
+from penstock.serve.deployment import Application
+from penstock.serve.exceptions import RayServeException
+from penstock.serve.handle import DeploymentHandle, default_app_name
+from penstock.serve.schema import ServeStatus, status_from
+
+__all__ = [
+    "RunTarget",
+    "_run",
+    "_run_many",
+    "delete",
+    "get_app_handle",
+    "get_deployment_handle",
+    "get_multiplexed_model_id",
+    "run",
+    "run_many",
+    "shutdown",
+    "shutdown_async",
+    "start",
+    "status",
+]
+
+logger = logging.getLogger("ray.serve")
+
+# The driver's default runtime environment; ray.init(runtime_env=...) sets it.
+default_runtime_env: dict[str, Any] = {}
+
+_DELETE_TIMEOUT_S = 60
+_SHUTDOWN_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class RunTarget:
+    """One application for ``run_many``."""
+
+    target: Application
+    name: str = "default"
+    route_prefix: Optional[str] = "/"
+    logging_config: Optional[Any] = None
+    external_scaler_enabled: bool = False
+
+
+def _not_yet(**given: Any) -> None:
+    """NotImplementedError naming the first argument that is set but has no effect yet."""
+    for name, value in given.items():
+        if value:
+            raise NotImplementedError(f"{name} is accepted by Ray Serve but not acted upon here yet.")
+
+
+def _http_options(options: Union[None, dict[str, Any], HTTPOptions], location: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(options) if options is not None else {}
+    plain.setdefault("host", HTTPOptions().host)
+    if isinstance(options, HTTPOptions) and options.host is None:
+        plain["host"] = None
+    chosen = location or plain.pop("location", None)
+    if chosen is not None and str(getattr(chosen, "value", chosen)) in ("Disabled", "NoServer"):
+        plain["host"] = None
+    return plain
+
+
+def start(
+    proxy_location: Union[None, str, ProxyLocation] = None,
+    http_options: Union[None, dict[str, Any], HTTPOptions] = None,
+    grpc_options: Any = None,
+    logging_config: Any = None,
+    tracing_config: Any = None,
+    controller_options: Any = None,
+    **kwargs: Any,
+) -> None:
+    """Starts Serve: connects to an instance or starts one, and makes its proxy listen.
+
+    A no-op, with a warning, when Serve listens already and the options differ. RuntimeError when
+    the address cannot be bound; an instance that this call started is ended again.
+    """
+    for removed in ("http_host", "http_port", "http_middlewares"):
+        if removed in kwargs:
+            raise ValueError(f"{removed} is deprecated, please use serve.start(http_options={{...}}) instead.")
+    if kwargs:
+        raise TypeError(f"start() got an unexpected keyword argument '{next(iter(kwargs))}'")
+    _not_yet(tracing_config=tracing_config, controller_options=controller_options)
+    if grpc_options is not None and to_plain(grpc_options).get("grpc_servicer_functions"):
+        logger.warning("grpc_options: the gRPC proxy is not there yet; nothing listens on its port.")
+    options = _http_options(http_options, proxy_location)
+    _core.check_http_options(to_json(options))
+    fresh = _instance.current() is None
+    instance = _instance.ensure()
+    try:
+        answer = _instance.call("serve.start", {"http_options": options})
+    except BaseException as error:
+        if fresh and instance.embedded:
+            _instance.disconnect()
+        if isinstance(error, ConnectionError):
+            raise RuntimeError(str(error)) from None
+        raise
+    if answer["options_ignored"] and http_options is not None:
+        logger.warning("Serve is already running; the new http_options are not applied.")
+
+
+def _check_target(target: Any, name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise RayServeException("Application name must a non-empty string.")
+    if not isinstance(target, Application):
+        raise TypeError(
+            "`serve.run` expects an `Application` returned by `Deployment.bind()`, "
+            f"got {type(target)} instead."
+        )
+
+
+def _deploy(target: RunTarget) -> None:
+    _not_yet(
+        external_scaler_enabled=target.external_scaler_enabled,
+        logging_config=target.logging_config and _beyond_access_log(target.logging_config),
+    )
+    instance = _instance.ensure()
+    built = build(target.target, target.name, target.route_prefix, default_runtime_env, instance.folder)
+    params, code = built.request()
+    try:
+        _instance.call("serve.deploy", params, code)
+    except FileExistsError as error:  # the prefix is another application's
+        raise RayServeException(str(error)) from None
+
+
+def _beyond_access_log(logging_config: Any) -> bool:
+    """True when more is asked for than a level and no access log, which replicas keep anyway."""
+    return bool(set(to_plain(logging_config)) - {"enable_access_log", "log_level"})
+
+
+def _wait_running(name: str) -> None:
+    try:
+        _instance.call("serve.wait", {"app": name, "until": "running"}, timeout_s=-1)
+    except KeyError as error:
+        raise RuntimeError(str(error.args[0])) from None
+
+
+def _check_route_prefix(prefix: Any) -> None:
+    if prefix is not None and not isinstance(prefix, str):
+        raise TypeError(f"route_prefix must be a string or None, got {type(prefix)}.")
+
+
+def run_many(
+    targets: Sequence[RunTarget],
+    blocking: bool = False,
+    wait_for_ingress_deployment_creation: bool = True,
+    wait_for_applications_running: bool = True,
+    _local_testing_mode: bool = False,
+    controller_options: Any = None,
+) -> list[DeploymentHandle]:
+    """Deploys several applications and waits until they run; returns their handles."""
+    if not targets:
+        raise ValueError("No applications provided.")
+    _not_yet(_local_testing_mode=_local_testing_mode, controller_options=controller_options)
+    for target in targets:
+        _check_target(target.target, target.name)
+        _check_route_prefix(target.route_prefix)
+    start()
+    for target in targets:
+        _deploy(target)
+    if wait_for_applications_running:
+        for target in targets:
+            _wait_running(target.name)
+            logger.info("Application '%s' is ready.", target.name)
+    handles = [get_app_handle(target.name) for target in targets]
+    if blocking:
+        _block()
+    return handles
+
+
+def _block() -> None:
+    """Sleeps until Ctrl-C, which ends the caller."""
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        logger.warning("Got KeyboardInterrupt, exiting...")
+        raise
+
+
+def run(
+    target: Application,
+    blocking: bool = False,
+    name: str = "default",
+    route_prefix: Optional[str] = "/",
+    logging_config: Any = None,
+    _local_testing_mode: bool = False,
+    external_scaler_enabled: bool = False,
+    controller_options: Any = None,
+) -> DeploymentHandle:
+    """Deploys an application and waits until it runs; returns the handle of its ingress.
+
+    TypeError, ValueError or RayServeException for what cannot be deployed, RuntimeError with the
+    reason when the deploy fails.
+    """
+    run_target = RunTarget(target, name, route_prefix, logging_config, external_scaler_enabled)
+    return run_many(
+        [run_target],
+        blocking=blocking,
+        _local_testing_mode=_local_testing_mode,
+        controller_options=controller_options,
+    )[0]
+
+
+def _run(target: Application, *, _blocking: bool = True, **kwargs: Any) -> DeploymentHandle:
+    """As ``run``; without ``_blocking`` it does not wait until the application runs."""
+    name = kwargs.pop("name", "default")
+    prefix = kwargs.pop("route_prefix", "/")
+    return run_many([RunTarget(target, name, prefix)], wait_for_applications_running=_blocking, **kwargs)[0]
+
+
+_run_many = run_many
+
+
+def delete(name: str, _blocking: bool = True) -> None:
+    """Deletes an application; one that does not exist is deleted already.
+
+    TimeoutError when it is not gone after a minute.
+    """
+    if _connected() is None:
+        return
+    _instance.call("serve.delete", {"app": name})
+    if _blocking:
+        _instance.call("serve.wait", {"app": name, "until": "gone"}, timeout_s=_DELETE_TIMEOUT_S)
+
+
+def _connected() -> Optional[_instance.Instance]:
+    """The instance, if this process has one or can find one; never starts one."""
+    current = _instance.current()
+    if current is not None:
+        return current
+    try:
+        return _instance.connect()
+    except KeyError:
+        return None
+
+
+def status() -> ServeStatus:
+    """What runs. Empty when there is no instance."""
+    if _connected() is None:
+        return ServeStatus()
+    try:
+        return status_from(_instance.call("serve.status"))
+    except ConnectionError:
+        return ServeStatus()
+
+
+def shutdown() -> None:
+    """Deletes every application; an instance that this process started ends."""
+    instance = _connected()
+    if instance is None:
+        logger.info("Nothing to shut down. There's no Serve application running on this Ray cluster.")
+        return
+    try:
+        _instance.call("serve.shutdown", timeout_s=_SHUTDOWN_TIMEOUT_S)
+    except TimeoutError:
+        logger.warning("Serve did not shut down within %s s.", _SHUTDOWN_TIMEOUT_S)
+    except ConnectionError:
+        logger.info("The instance is gone already.")
+
+
+async def shutdown_async() -> None:
+    """As ``shutdown``, for use inside asyncio."""
+    import asyncio
+
+    await asyncio.get_running_loop().run_in_executor(None, shutdown)
+
+
+def get_app_handle(name: str) -> DeploymentHandle:
+    """The handle of an application's ingress. RayServeException when there is no such application."""
+    _instance.ensure()
+    try:
+        app = _instance.call("serve.app", {"app": name})
+    except KeyError as error:
+        raise RayServeException(str(error.args[0])) from None
+    return DeploymentHandle(app["ingress"], name)
+
+
+def get_deployment_handle(
+    deployment_name: str,
+    app_name: Optional[str] = None,
+    _check_exists: bool = True,
+    _record_telemetry: bool = True,
+) -> DeploymentHandle:
+    """A handle for a deployment of an application (inside a replica: of its own by default).
+
+    KeyError when it does not exist.
+    """
+    app_name = app_name or default_app_name()
+    if app_name is None:
+        raise RayServeException(
+            "Please specify an application name when getting a deployment handle outside of a Serve application."
+        )
+    _instance.ensure()
+    if _check_exists:
+        missing = KeyError(str(DeploymentID(deployment_name, app_name)) + " does not exist.")
+        try:
+            app = _instance.call("serve.app", {"app": app_name})
+        except KeyError:
+            raise missing from None
+        if deployment_name not in app["deployments"]:
+            raise missing
+    return DeploymentHandle(deployment_name, app_name)
+
+
+def get_multiplexed_model_id() -> str:
+    """The model id of the request this code works on, "" when it has none."""
+    context = request_context.get()
+    return context.multiplexed_model_id if context else ""
+
+
+def configure_logging() -> None:
+    """Sends Serve's own log lines to stderr, unless the program has configured logging itself."""
+    if logger.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(asctime)s serve %(process)d -- %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def ingress(app: Any = None) -> Any:
+    """ASGI applications as deployments: not there yet."""
+    raise NotImplementedError("@serve.ingress is not there yet: ASGI applications come with the request path.")
+
+
+def batch(*args: Any, **kwargs: Any) -> Any:
+    """Batching: not there yet."""
+    raise NotImplementedError("@serve.batch is not there yet.")
+
+
+def multiplexed(*args: Any, **kwargs: Any) -> Any:
+    """Model multiplexing: not there yet."""
+    raise NotImplementedError("@serve.multiplexed is not there yet.")

@@ -1,0 +1,114 @@
+"""Where user code is: in which replica, in which request."""
+
+from __future__ import annotations
+
+import contextvars
+import weakref
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from penstock.serve.exceptions import RayServeException
+
+__all__ = ["DeploymentID", "ReplicaContext", "ReplicaID", "ReplicaRank", "get_replica_context"]
+
+
+@dataclass(frozen=True)
+class DeploymentID:
+    """A deployment inside an application."""
+
+    name: str
+    app_name: str = "default"
+
+    def __str__(self) -> str:
+        return f"Deployment(name='{self.name}', app='{self.app_name}')"
+
+
+@dataclass(frozen=True)
+class ReplicaID:
+    """One replica."""
+
+    unique_id: str
+    deployment_id: DeploymentID
+
+    def __str__(self) -> str:
+        where = self.deployment_id
+        return f"Replica(id='{self.unique_id}', deployment='{where.name}', app='{where.app_name}')"
+
+
+@dataclass(frozen=True)
+class ReplicaRank:
+    """A replica's place among those of its deployment: ``rank`` is dense from 0."""
+
+    rank: int
+    node_rank: int = 0
+    local_rank: int = 0
+
+
+@dataclass
+class ReplicaContext:
+    """What user code may know of the replica it runs in."""
+
+    replica_id: ReplicaID
+    servable_object: Any
+    rank: ReplicaRank
+    world_size: int
+    gang_context: Optional[Any] = None
+    code_version: Optional[str] = None
+    # Beyond Ray Serve: the assignment as a fact.
+    assigned_resources: dict[str, float] = field(default_factory=dict)
+    device_ids: dict[str, list[str]] = field(default_factory=dict)
+    node_id: str = ""
+
+    @property
+    def app_name(self) -> str:
+        """Name of the application."""
+        return self.replica_id.deployment_id.app_name
+
+    @property
+    def deployment(self) -> str:
+        """Name of the deployment."""
+        return self.replica_id.deployment_id.name
+
+    @property
+    def replica_tag(self) -> str:
+        """Unique id of the replica."""
+        return self.replica_id.unique_id
+
+
+_replica: Optional[ReplicaContext] = None
+
+
+def set_replica_context(context: Optional[ReplicaContext]) -> None:
+    """Called once by the replica host."""
+    global _replica
+    _replica = context
+
+
+def current_replica() -> Optional[ReplicaContext]:
+    """The context, or None outside a replica."""
+    return _replica
+
+
+def get_replica_context() -> ReplicaContext:
+    """The context of the replica this code runs in. RayServeException elsewhere."""
+    if _replica is None:
+        raise RayServeException("`serve.get_replica_context()` may only be called from within a Ray Serve deployment.")
+    return _replica
+
+
+@dataclass
+class RequestContext:
+    """The request that the current code works on; copied into tasks and threads it starts."""
+
+    request_id: str = ""
+    route: str = ""
+    app_name: str = ""
+    multiplexed_model_id: str = ""
+    # Calls made on behalf of it, to be cancelled with it.
+    children: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
+
+
+_NO_REQUEST: Optional[RequestContext] = None
+request_context: contextvars.ContextVar[Optional[RequestContext]] = contextvars.ContextVar(
+    "penstock_request", default=_NO_REQUEST
+)

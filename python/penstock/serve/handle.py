@@ -1,0 +1,449 @@
+"""Handles: calling a deployment's methods from anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Optional
+
+from penstock import _core, _process, _wire
+from penstock._errors import ActorDiedError
+from penstock.serve.context import DeploymentID, RequestContext, current_replica, request_context
+from penstock.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    RequestCancelledError,
+)
+
+__all__ = ["DeploymentHandle", "DeploymentResponse", "DeploymentResponseGenerator"]
+
+# _core.Call.outcome()
+_PENDING, _RESULT, _RAISED, _FAILED, _CANCELLED = range(5)
+# First element of _core.Call.failure()
+_BACKPRESSURE, _UNAVAILABLE, _DIED, _SHUTDOWN = range(4)
+
+
+@dataclass(frozen=True)
+class _HandleOptions:
+    method_name: str = "__call__"
+    multiplexed_model_id: str = ""
+    session_id: str = ""
+    stream: bool = False
+
+
+class ObjectRef:
+    """A value put aside by ``ray.put``: handles take it where they take the value."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _failure(call: _core.Call, where: DeploymentID) -> BaseException:
+    kind, message, queued, limit, status_code, retry_after_s = call.failure()
+    if kind == _BACKPRESSURE:
+        return BackPressureError(queued, limit, status_code, retry_after_s)
+    if kind == _UNAVAILABLE:
+        return DeploymentUnavailableError(where)
+    if kind == _DIED:
+        return ActorDiedError(message)
+    return RayServeException(message)
+
+
+class _Response:
+    """What a call and a stream of items have in common: start, wait, cancel."""
+
+    def __init__(self, where: DeploymentID, request_id: str) -> None:
+        self._where = where
+        self._request_id = request_id
+        self._lock = threading.Lock()
+        self._call: Optional[_core.Call] = None  # None: an argument is still being computed
+        self._error: Optional[BaseException] = None  # failed before it could start
+        self._started = threading.Event()
+        self._waiters: list[Callable[[], None]] = []
+        self._was_cancelled = False
+
+    @property
+    def request_id(self) -> str:
+        """The id that logs and headers carry."""
+        return self._request_id
+
+    def _begin(self, call: Optional[_core.Call], error: Optional[BaseException] = None) -> None:
+        with self._lock:
+            self._call, self._error = call, error
+            cancelled = self._was_cancelled
+        self._started.set()
+        if call is None:
+            self._wake()
+            return
+        call.set_callback(self._wake)
+        if cancelled:
+            call.cancel()
+
+    def _wake(self) -> None:
+        with self._lock:
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter()
+
+    def _ready(self) -> bool:
+        """True when there is an outcome or an item to take."""
+        raise NotImplementedError
+
+    def _add_waiter(self, waiter: Callable[[], None]) -> None:
+        """Calls ``waiter()`` once there is something to take; at once if there is."""
+        with self._lock:
+            self._waiters.append(waiter)
+        if self._ready():
+            self._wake()
+
+    def _wait_blocking(self, timeout_s: Optional[float]) -> bool:
+        if not self._started.wait(timeout_s):
+            return False
+        return self._call is None or self._call.wait(-1 if timeout_s is None else timeout_s)
+
+    async def _wait_async(self) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def resolve() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        def wake() -> None:
+            if _process.loop().on_thread() and asyncio._get_running_loop() is loop:
+                resolve()
+            else:
+                _call_soon(loop, resolve)
+
+        self._add_waiter(wake)
+        await future
+
+    def _outcome(self) -> int:
+        if self._call is not None:
+            return self._call.outcome()
+        return _RAISED if self._error is not None else _PENDING
+
+    def _exception(self) -> Optional[BaseException]:
+        """Why there is no result, once there is an outcome."""
+        if self._error is not None:
+            return self._error
+        assert self._call is not None
+        outcome = self._call.outcome()
+        if outcome == _RAISED:
+            return _wire.load_error(self._call.payload())
+        if outcome == _FAILED:
+            return _failure(self._call, self._where)
+        if outcome == _CANCELLED:
+            return RequestCancelledError(self._request_id)
+        return None
+
+    def cancel(self) -> None:
+        """Tells the replica that nobody waits any more. Harmless when it is done."""
+        with self._lock:
+            self._was_cancelled = True
+            call = self._call
+        if call is not None:
+            call.cancel()
+
+    def cancelled(self) -> bool:
+        """True once ``cancel`` was called before there was a result."""
+        return self._was_cancelled and self._outcome() in (_PENDING, _CANCELLED)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, task: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(task)
+    except RuntimeError:
+        if not loop.is_closed():  # closed: whoever waited there waits no more
+            raise
+
+
+def _refuse_inside_loop() -> None:
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "Sync methods should not be called from within an `asyncio` event loop. "
+            "Use `await response` instead."
+        )
+
+
+class DeploymentResponse(_Response):
+    """The result of a call that may still be under way: ``await`` it, or ``.result()`` outside asyncio.
+
+    Passed as a top-level argument to another call it is resolved first, without blocking anybody.
+    """
+
+    def _ready(self) -> bool:
+        return self._started.is_set() and self._outcome() != _PENDING
+
+    def result(self, timeout_s: Optional[float] = None, *, _skip_asyncio_check: bool = False) -> Any:
+        """Waits for the result; raises what the method raised. TimeoutError after ``timeout_s``."""
+        if not _skip_asyncio_check:
+            _refuse_inside_loop()
+        if not self._wait_blocking(timeout_s):
+            raise TimeoutError(f"Request {self._request_id} was not done within {timeout_s} s.")
+        return self._take()
+
+    def _take(self) -> Any:
+        error = self._exception()
+        if error is not None:
+            raise error
+        assert self._call is not None
+        return _wire.load(self._call.payload())
+
+    async def _get(self) -> Any:
+        if not self._ready():
+            try:
+                await self._wait_async()
+            except asyncio.CancelledError:
+                self.cancel()  # nobody else knows of this call
+                raise
+        return self._take()
+
+    def __await__(self) -> Any:
+        return self._get().__await__()
+
+    def __reduce__(self) -> Any:
+        raise RayServeException(
+            "`DeploymentResponse` is not serializable. Pass it as a top-level argument to another "
+            "handle call, or await it and pass the result."
+        )
+
+
+class DeploymentResponseGenerator(_Response):
+    """The items of a streaming call: ``async for``, or ``for`` outside asyncio."""
+
+    def _ready(self) -> bool:
+        return self._started.is_set()
+
+    def _pop(self) -> tuple[bool, Any]:
+        """(True, item), or (False, None) when none has arrived yet; raises at the end."""
+        if self._call is None:
+            assert self._error is not None
+            raise self._error
+        # The outcome first: items that came before it are still to be taken.
+        outcome = self._call.outcome()
+        item = self._call.pop_item()
+        if item is not None:
+            return True, _wire.load(item)
+        if outcome == _PENDING:
+            return False, None
+        error = self._exception()
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        _refuse_inside_loop()
+        while True:
+            self._wait_blocking(None)
+            found, item = self._pop()
+            if found:
+                return item
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        while True:
+            if self._started.is_set():
+                try:
+                    found, item = self._pop()
+                except StopIteration:
+                    raise StopAsyncIteration from None
+                if found:
+                    return item
+            try:
+                await self._wait_item()
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+
+    async def _wait_item(self) -> None:
+        """Waits for the native call to have something: set anew for each item."""
+        if not self._started.is_set():
+            await self._wait_async()
+            return
+        assert self._call is not None
+        with self._lock:
+            self._waiters.clear()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def resolve() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self._call.set_callback(lambda: _call_soon(loop, resolve))
+        await future
+
+    def result(self, *args: Any, **kwargs: Any) -> Any:
+        """Not for streams."""
+        raise TypeError("`DeploymentResponseGenerator` doesn't support `.result()`. Iterate over it instead.")
+
+    def __await__(self) -> Any:
+        raise TypeError("`DeploymentResponseGenerator` cannot be awaited. Use `async for` instead.")
+
+    def __reduce__(self) -> Any:
+        raise RayServeException("`DeploymentResponseGenerator` is not serializable.")
+
+
+class DeploymentHandle:
+    """A stub for a deployment: ``handle.method.remote(...)``. Picklable."""
+
+    def __init__(self, deployment_name: str, app_name: str, *, _options: Optional[_HandleOptions] = None) -> None:
+        self._deployment_name = deployment_name
+        self._app_name = app_name
+        self._options = _options or _HandleOptions()
+
+    @property
+    def deployment_name(self) -> str:
+        """Name of the deployment."""
+        return self._deployment_name
+
+    @property
+    def app_name(self) -> str:
+        """Name of its application."""
+        return self._app_name
+
+    @property
+    def deployment_id(self) -> DeploymentID:
+        """Both names."""
+        return DeploymentID(self._deployment_name, self._app_name)
+
+    @property
+    def is_initialized(self) -> bool:
+        """Always: the router is this process's, and made when it is needed."""
+        return True
+
+    def running_replicas_populated(self) -> bool:
+        """True once replicas of the deployment are known here."""
+        return _process.router().count_replicas(self._app_name, self._deployment_name) > 0
+
+    def options(
+        self,
+        *,
+        method_name: Optional[str] = None,
+        multiplexed_model_id: Optional[str] = None,
+        session_id: Optional[str] = None,
+        stream: Optional[bool] = None,
+        _prefer_local_routing: Optional[bool] = None,
+        _by_reference: Optional[bool] = None,
+        request_serialization: Optional[str] = None,
+        response_serialization: Optional[str] = None,
+    ) -> DeploymentHandle:
+        """A handle that differs in these; the router is shared."""
+        for option, value in (
+            ("request_serialization", request_serialization),
+            ("response_serialization", response_serialization),
+        ):
+            if value not in (None, "cloudpickle"):
+                raise NotImplementedError(f"{option}={value!r} is accepted by Ray Serve but not here yet.")
+        changes = {
+            "method_name": method_name,
+            "multiplexed_model_id": multiplexed_model_id,
+            "session_id": session_id,
+            "stream": stream,
+        }
+        changed = replace(self._options, **{k: v for k, v in changes.items() if v is not None})
+        return DeploymentHandle(self._deployment_name, self._app_name, _options=changed)
+
+    def __getattr__(self, name: str) -> DeploymentHandle:
+        if name.startswith("__") and name != "__call__":
+            raise AttributeError(name)  # not a method: something Python looks for
+        return self.options(method_name=name)
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the method; returns at once with a DeploymentResponse (a generator when streaming)."""
+        context = request_context.get()
+        request_id = context.request_id if context and context.request_id else str(uuid.uuid4())
+        kind = DeploymentResponseGenerator if self._options.stream else DeploymentResponse
+        response = kind(self.deployment_id, request_id)
+        if context is not None:
+            context.children.add(response)
+        pending = [a for a in (*args, *kwargs.values()) if isinstance(a, _Response)]
+        if not pending:
+            self._start(response, context, args, kwargs)
+        else:
+            self._start_after(pending, response, context, args, kwargs)
+        return response
+
+    def _start(
+        self,
+        response: _Response,
+        context: Optional[RequestContext],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        args = tuple(a.value if isinstance(a, ObjectRef) else a for a in args)
+        kwargs = {k: v.value if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
+        options = self._options
+        call = _process.router().start(
+            self._app_name,
+            self._deployment_name,
+            options.method_name,
+            response.request_id,
+            context.route if context else "",
+            options.multiplexed_model_id,
+            options.stream,
+            _wire.dump_call(args, kwargs),
+        )
+        response._begin(call)
+
+    def _start_after(
+        self,
+        pending: list[_Response],
+        response: _Response,
+        context: Optional[RequestContext],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        if any(isinstance(p, DeploymentResponseGenerator) for p in pending):
+            raise RuntimeError("Streaming deployment handle results cannot be passed to downstream handle calls.")
+        left = len(pending)
+        lock = threading.Lock()
+
+        def one_is_done() -> None:
+            nonlocal left
+            with lock:
+                left -= 1
+                if left > 0:
+                    return
+            try:
+                resolved = tuple(a._take() if isinstance(a, DeploymentResponse) else a for a in args)
+                named = {k: v._take() if isinstance(v, DeploymentResponse) else v for k, v in kwargs.items()}
+            except BaseException as error:  # the upstream's failure is this call's
+                response._begin(None, error)
+                return
+            self._start(response, context, resolved, named)
+
+        for upstream in pending:
+            upstream._add_waiter(one_is_done)
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self._deployment_name, self._app_name, self._options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DeploymentHandle) and self.__reduce__()[1] == other.__reduce__()[1]
+
+    def __hash__(self) -> int:
+        return hash(self.__reduce__()[1])
+
+    def __repr__(self) -> str:
+        return f"DeploymentHandle(deployment='{self._deployment_name}')"
+
+
+def _rebuild(deployment_name: str, app_name: str, options: _HandleOptions) -> DeploymentHandle:
+    return DeploymentHandle(deployment_name, app_name, _options=options)
+
+
+def default_app_name() -> Optional[str]:
+    """The application of the replica this code runs in, or None."""
+    replica = current_replica()
+    return replica.app_name if replica else None

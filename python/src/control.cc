@@ -1,0 +1,77 @@
+#include "control.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/call_once.h"
+#include "base/instance.h"
+#include "config/actor_options.h"
+#include "config/autoscaling_options.h"
+#include "config/deployment_options.h"
+#include "config/http_options.h"
+#include "convert.h"
+
+namespace penstock::python {
+namespace {
+
+using nlohmann::json;
+
+json Parse(const std::string& text) { return json::parse(text, nullptr, /*allow_exceptions=*/false); }
+
+nb::tuple CallOnce(const std::string& folder, const std::string& method, const std::string& params,
+                   const nb::bytes& blob, double timeout_s) {
+  base::Message message{Parse(params), std::string(View(blob))};
+  const auto answer = [&] {
+    const nb::gil_scoped_release released;
+    return base::CallOnce(folder, method, message,
+                          {.timeout = FromSeconds(timeout_s < 0 ? kForever_s : timeout_s),
+                           .interrupted = [] {
+                             const nb::gil_scoped_acquire gil;
+                             return PyErr_CheckSignals() != 0;
+                           }});
+  }();
+  if (!answer.ok()) Raise(answer.status());
+  return nb::make_tuple(Text(answer->json.dump(-1, ' ', false, json::error_handler_t::replace)),
+                        Bytes(answer->blob));
+}
+
+std::string FindInstance(const std::string& address) {
+  const auto info = Unwrap(base::FindInstance(address));
+  return json({{"folder", info.folder}, {"address", info.Address()}, {"pid", info.pid}}).dump();
+}
+
+}  // namespace
+
+void BindControl(nb::module_& module) {
+  module.def("call_once", &CallOnce, nb::arg("folder"), nb::arg("method"), nb::arg("params_json"),
+             nb::arg("blob"), nb::arg("timeout_s"),
+             "Calls the controller of the instance in `folder`; returns (json, bytes). Negative "
+             "time-out: for ever. Interruptible.");
+  module.def("find_instance", &FindInstance, nb::arg("address"),
+             "The instance at an address, as JSON {folder, address, pid}. KeyError when none runs.");
+  module.def(
+      "merge_options",
+      [](const std::string& before, const std::string& call) {
+        return Unwrap(config::MergeOptions(Parse(before), Parse(call))).dump();
+      },
+      nb::arg("set_before_json"), nb::arg("call_json"),
+      "Deployment options of one call laid over those set before; ValueError or TypeError.");
+  module.def(
+      "check_autoscaling",
+      [](const std::string& options) { Unwrap(config::ParseAutoscaling(Parse(options))); },
+      nb::arg("options_json"), "ValueError for an autoscaling_config out of range.");
+  module.def(
+      "check_http_options",
+      [](const std::string& options) { Unwrap(config::ParseHttpOptions(Parse(options))); },
+      nb::arg("options_json"), "ValueError for http_options out of range.");
+  module.def(
+      "not_acted_upon",
+      [](const std::string& options) { return config::NotActedUpon(Parse(options)); },
+      nb::arg("options_json"), "Set options that are accepted but have no effect yet.");
+}
+
+}  // namespace penstock::python

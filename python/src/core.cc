@@ -1,0 +1,15 @@
+// The extension `penstock._core`: glue, no logic.
+#include "control.h"
+#include "handle.h"
+#include "loop.h"
+#include "replica.h"
+
+NB_MODULE(_core, module) {
+  module.doc() = "Penstock's native part: loop, router, replica runtime, control calls.";
+  // A driver may end while calls are under way; what they hold is the operating system's then.
+  nanobind::set_leak_warnings(false);
+  penstock::python::BindLoop(module);
+  penstock::python::BindHandle(module);
+  penstock::python::BindReplica(module);
+  penstock::python::BindControl(module);
+}

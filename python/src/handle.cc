@@ -1,0 +1,276 @@
+#include "handle.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+
+#include <chrono>
+#include <utility>
+
+#include "base/heads.h"
+#include "base/instance.h"
+#include "base/protocol.h"
+
+namespace penstock::python {
+namespace {
+
+// How often a blocked main thread looks for signals.
+constexpr auto kSignalPeriod = std::chrono::milliseconds(100);
+
+}  // namespace
+
+// ---- a call ---------------------------------------------------------------------------------
+
+void PyCall::Begin(route::DeploymentQueue& queue, std::string payload) {
+  self_ = shared_from_this();
+  const bool small = payload.size() <= base::kInlineBody;
+  if (!small) {
+    unsent_ = payload.substr(base::kInlineBody);
+    payload.resize(base::kInlineBody);
+  }
+  auto exchange = queue.Start(std::move(payload), small, *this);
+  if (!exchange->done()) exchange_ = std::move(exchange);
+}
+
+void PyCall::OnCredit(std::uint32_t bytes) {
+  credit_ += bytes;
+  while (!unsent_.empty() && credit_ > 0) {
+    const std::size_t n = std::min<std::size_t>(unsent_.size(), credit_);
+    exchange_->SendBody(std::string_view(unsent_).substr(0, n), n == unsent_.size());
+    credit_ -= static_cast<std::uint32_t>(n);
+    unsent_.erase(0, n);
+  }
+}
+
+void PyCall::Cancel() {
+  loop_->Run([self = shared_from_this()] {
+    if (self->outcome() != Outcome::kPending) return;
+    if (self->exchange_) self->exchange_->Cancel();
+    self->Finish(Outcome::kCancelled);
+  });
+}
+
+void PyCall::OnReply(std::string_view payload, std::uint8_t flags) { Receive(payload, flags); }
+void PyCall::OnBody(std::string_view piece, std::uint8_t flags) { Receive(piece, flags); }
+
+void PyCall::Receive(std::string_view piece, std::uint8_t flags) {
+  const bool end = (flags & base::kEnd) != 0;
+  const bool raised = (flags & base::kFailure) != 0;
+  const bool more = (flags & base::kMore) != 0;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (exchange_) replica_ = exchange_->replica();
+    partial_ += piece;
+    if (!more && (raised || !stream_)) {
+      payload_ = std::exchange(partial_, {});
+    } else if (!more && !(end && partial_.empty())) {
+      items_.push_back(std::exchange(partial_, {}));  // an end without a piece is only an end
+    }
+  }
+  if (!end) {
+    // An item is credited when it is taken; the pieces of a large one at once, to get it whole.
+    if (more && exchange_) exchange_->GrantCredit(static_cast<std::uint32_t>(piece.size()));
+    return Tell();
+  }
+  Finish(raised ? Outcome::kRaised : Outcome::kResult);
+}
+
+void PyCall::OnFailure(const route::Failure& failure) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    failure_ = failure;
+  }
+  Finish(Outcome::kFailed);
+}
+
+void PyCall::Finish(Outcome outcome) {
+  const auto self = std::exchange(self_, nullptr);
+  exchange_.reset();
+  unsent_.clear();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    outcome_ = outcome;
+  }
+  Tell();
+}
+
+void PyCall::Tell() {
+  PyRef callback;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    callback = callback_;
+    if (outcome_ != Outcome::kPending) callback_ = PyRef();
+  }
+  ready_.notify_all();
+  if (callback) WithGil([&] { callback.get()(); });
+}
+
+bool PyCall::Wait(double timeout_s) {
+  const auto deadline = std::chrono::steady_clock::now() +
+                        std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                            FromSeconds(timeout_s < 0 ? kForever_s : timeout_s));
+  while (true) {
+    {
+      const nb::gil_scoped_release released;
+      std::unique_lock<std::mutex> lock(mutex_);
+      const auto until = std::min(deadline, std::chrono::steady_clock::now() + kSignalPeriod);
+      if (ready_.wait_until(lock, until, [this] { return Ready(); })) return true;
+    }
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+  }
+}
+
+void PyCall::SetCallback(nb::object callback) {
+  PyRef fresh(callback);
+  bool ready = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ready = Ready();
+    if (outcome_ == Outcome::kPending) std::swap(callback_, fresh);
+  }
+  if (ready) callback();  // what was replaced goes here, outside the lock
+}
+
+std::optional<std::string> PyCall::PopItem() {
+  std::string item;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (items_.empty()) return std::nullopt;
+    item = std::move(items_.front());
+    items_.pop_front();
+  }
+  loop_->Run([self = shared_from_this(), size = item.size()] {
+    if (self->exchange_) self->exchange_->GrantCredit(static_cast<std::uint32_t>(size));
+  });
+  return item;
+}
+
+PyCall::Outcome PyCall::outcome() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return outcome_;
+}
+
+std::string PyCall::TakePayload() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return payload_;
+}
+
+route::Failure PyCall::failure() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return failure_;
+}
+
+std::string PyCall::replica() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return replica_;
+}
+
+// ---- the router -----------------------------------------------------------------------------
+
+struct PyRouter::Native {
+  Native(base::Loop& loop, const std::string& folder, const std::string& name)
+      : router(loop),
+        link(loop, base::InstancePaths{folder}.control_socket(),
+             {.on_up = [this] { subscription.OnUp(); },
+              .on_notice =
+                  [this](const std::string& method, const base::Message& message) {
+                    subscription.OnNotice(method, message.json);
+                  },
+              .on_call = {},
+              .on_down = {}}),
+        subscription(loop, link, router, route::Subscription::Scope::kUsed, name) {}
+
+  route::Router router;
+  base::ControlLink link;
+  route::Subscription subscription;
+};
+
+PyRouter::PyRouter(std::shared_ptr<PyLoop> loop, const std::string& folder, const std::string& name)
+    : loop_(std::move(loop)) {
+  loop_->RunAndWait(
+      [&] { native_ = std::make_unique<Native>(loop_->native(), folder, name); });
+}
+
+PyRouter::~PyRouter() { Close(); }
+
+void PyRouter::Close() {
+  if (!native_) return;
+  loop_->RunAndWait([&] {
+    native_->router.Close();
+    native_.reset();
+  });
+}
+
+std::shared_ptr<PyCall> PyRouter::Start(const std::string& app, const std::string& deployment,
+                                        const std::string& method, const std::string& request_id,
+                                        const std::string& route, const std::string& model_id,
+                                        bool stream, const nb::bytes& arguments) {
+  if (!native_) Raise(Status(Code::kFailedPrecondition, "The handle's router has been shut down."));
+  std::string payload;
+  base::RequestHead head{.kind = base::CallKind::kCall};
+  head.flags = stream ? base::kStreamReply : std::uint8_t{0};
+  head.request_id = request_id;
+  head.app = app;
+  head.route = route;
+  head.multiplexed_model_id = model_id;
+  head.method = method;
+  base::AppendRequestHead(payload, head);
+  payload += View(arguments);
+  auto call = std::make_shared<PyCall>(loop_, stream);
+  loop_->Run([this, call, id = DeploymentId{app, deployment}, payload = std::move(payload)]() mutable {
+    call->Begin(native_->router.Queue(id), std::move(payload));
+  });
+  return call;
+}
+
+std::size_t PyRouter::CountReplicas(const std::string& app, const std::string& deployment) {
+  std::size_t count = 0;
+  loop_->RunAndWait([&] {
+    if (native_) count = native_->router.Queue({app, deployment}).route().replicas.size();
+  });
+  return count;
+}
+
+void BindHandle(nb::module_& module) {
+  nb::class_<PyCall>(module, "Call", "One call of a deployment's method, as its caller sees it.")
+      .def("wait", &PyCall::Wait, nb::arg("timeout_s"),
+           "Waits until there is something to take: an item, or the end. Negative: for ever.")
+      .def("set_callback", &PyCall::SetCallback, nb::arg("callback"),
+           "Calls `callback()` whenever there is something to take, on the loop's thread; at once "
+           "if there is already. Replaces the one before.")
+      .def("pop_item",
+           [](PyCall& self) -> nb::object {
+             const auto item = self.PopItem();
+             return item ? nb::object(Bytes(*item)) : nb::none();
+           },
+           "The next item of a stream, or None.")
+      .def("outcome", [](PyCall& self) { return static_cast<int>(self.outcome()); },
+           "0 pending, 1 result, 2 raised, 3 failed, 4 cancelled.")
+      .def("payload", [](PyCall& self) { return Bytes(self.TakePayload()); },
+           "The result, or with outcome 2 the exception, as the replica sent it.")
+      .def("failure",
+           [](PyCall& self) {
+             const route::Failure failure = self.failure();
+             return nb::make_tuple(static_cast<int>(failure.kind), Text(failure.message),
+                                   failure.queued, failure.limit, failure.backpressure.status_code,
+                                   failure.backpressure.retry_after_s
+                                       ? nb::object(nb::float_(*failure.backpressure.retry_after_s))
+                                       : nb::none());
+           },
+           "With outcome 3: (kind, message, queued, limit, status_code, retry_after_s); kinds are 0 "
+           "back-pressure, 1 unavailable, 2 replica died, 3 shut down.")
+      .def("replica", &PyCall::replica, "The replica that answered.")
+      .def("cancel", &PyCall::Cancel, "Tells the replica that nobody waits. Idempotent.");
+
+  nb::class_<PyRouter>(module, "Router", "Sends this process's calls to replicas.")
+      .def(nb::init<std::shared_ptr<PyLoop>, const std::string&, const std::string&>(),
+           nb::arg("loop"), nb::arg("folder"), nb::arg("name"))
+      .def("start", &PyRouter::Start, nb::arg("app"), nb::arg("deployment"), nb::arg("method"),
+           nb::arg("request_id"), nb::arg("route"), nb::arg("model_id"), nb::arg("stream"),
+           nb::arg("arguments"))
+      .def("count_replicas", &PyRouter::CountReplicas, nb::arg("app"), nb::arg("deployment"))
+      .def("close", &PyRouter::Close);
+}
+
+}  // namespace penstock::python

@@ -1,0 +1,102 @@
+// The caller's side: a router in this process, and calls under way.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/control_link.h"
+#include "loop.h"
+#include "route/router.h"
+#include "route/subscription.h"
+
+namespace penstock::python {
+
+// One call: a result, or the items of a stream, or a failure. Python waits for it from any
+// thread; the router fills it on the loop's.
+class PyCall final : public route::ReplySink, public std::enable_shared_from_this<PyCall> {
+ public:
+  // How a call ended. The numbers are those that Python knows.
+  enum class Outcome { kPending = 0, kResult = 1, kRaised = 2, kFailed = 3, kCancelled = 4 };
+
+  PyCall(std::shared_ptr<PyLoop> loop, bool stream) : loop_(std::move(loop)), stream_(stream) {}
+
+  // Loop's thread.
+  void Begin(route::DeploymentQueue& queue, std::string payload);
+
+  // Any thread.
+  void Cancel();
+  bool Wait(double timeout_s);  // GIL held; released while it waits
+  void SetCallback(nb::object callback);
+  std::optional<std::string> PopItem();
+  Outcome outcome();
+  std::string TakePayload();
+  route::Failure failure();
+  std::string replica();
+
+  // Loop's thread.
+  void OnReply(std::string_view payload, std::uint8_t flags) override;
+  void OnBody(std::string_view piece, std::uint8_t flags) override;
+  void OnCredit(std::uint32_t bytes) override;
+  void OnFailure(const route::Failure& failure) override;
+
+ private:
+  void Receive(std::string_view piece, std::uint8_t flags);
+  void Finish(Outcome outcome);
+  void Tell();
+  bool Ready() const { return outcome_ != Outcome::kPending || !items_.empty(); }
+
+  std::shared_ptr<PyLoop> loop_;
+  const bool stream_;
+  std::shared_ptr<route::Exchange> exchange_;  // loop's thread only
+  std::shared_ptr<PyCall> self_;               // while the router points at this; loop's thread
+  std::string unsent_;                         // rest of a large request; loop's thread
+  std::uint32_t credit_ = 0;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable ready_;
+  Outcome outcome_ = Outcome::kPending;
+  std::string partial_;              // of the item that is being received
+  std::deque<std::string> items_;    // complete, not taken yet
+  std::string payload_;              // result, or pickled exception
+  route::Failure failure_;
+  std::string replica_;
+  PyRef callback_;
+};
+
+// The router of this process, subscribed to what its handles use.
+class PyRouter {
+ public:
+  PyRouter(std::shared_ptr<PyLoop> loop, const std::string& folder, const std::string& name);
+  ~PyRouter();
+
+  PyRouter(const PyRouter&) = delete;
+  PyRouter& operator=(const PyRouter&) = delete;
+
+  // Starts a call. `arguments` are the bytes that the replica gets.
+  std::shared_ptr<PyCall> Start(const std::string& app, const std::string& deployment,
+                                const std::string& method, const std::string& request_id,
+                                const std::string& route, const std::string& model_id, bool stream,
+                                const nb::bytes& arguments);
+
+  // Replicas that the deployment is known to have; 0 when it is not known yet.
+  std::size_t CountReplicas(const std::string& app, const std::string& deployment);
+
+  // Ends every call under way.
+  void Close();
+
+ private:
+  struct Native;
+  std::shared_ptr<PyLoop> loop_;
+  std::unique_ptr<Native> native_;
+};
+
+void BindHandle(nb::module_& module);
+
+}  // namespace penstock::python

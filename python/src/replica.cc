@@ -1,0 +1,121 @@
+#include "replica.h"
+
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+
+#include <utility>
+
+namespace penstock::python {
+namespace {
+
+using nlohmann::json;
+using replica::Call;
+
+// Dumps what came as JSON; never throws on text that is no UTF-8.
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+nb::object DoneObject(replica::UserCode::Done done) { return nb::cast(PyDone(std::move(done))); }
+
+}  // namespace
+
+void PyDone::Report(Result<json> outcome) {
+  if (!done_) return;
+  // Once only; what it captured may point back here.
+  const auto done = std::exchange(done_, nullptr);
+  done(std::move(outcome));
+}
+
+void PyDone::Ok(const std::string& facts_json) {
+  Report(json::parse(facts_json, nullptr, /*allow_exceptions=*/false));
+}
+
+void PyDone::Fail(const std::string& message) { Report(Internal(message)); }
+
+void PythonCode::Initialize(const json& assignment, Done done) {
+  WithGil([&] { code_.get().attr("initialize")(Dump(assignment), DoneObject(std::move(done))); });
+}
+
+void PythonCode::Reconfigure(const json& change, Done done) {
+  WithGil([&] { code_.get().attr("reconfigure")(Dump(change), DoneObject(std::move(done))); });
+}
+
+void PythonCode::CheckHealth(Done done) {
+  WithGil([&] { code_.get().attr("check_health")(DoneObject(std::move(done))); });
+}
+
+void PythonCode::Start(std::shared_ptr<Call> call) {
+  WithGil([&] { code_.get().attr("start")(call); });
+}
+
+void PythonCode::Cancel(Call& call) {
+  WithGil([&] { code_.get().attr("cancel")(call.shared_from_this()); });
+}
+
+void PythonCode::Shutdown(Done done) {
+  WithGil([&] { code_.get().attr("shutdown")(DoneObject(std::move(done))); });
+}
+
+PyHost::PyHost(std::shared_ptr<PyLoop> loop, int control_fd, nb::object code, nb::object on_exit)
+    : loop_(std::move(loop)),
+      code_(std::move(code)),
+      host_(loop_->native(), base::UniqueFd(control_fd), code_,
+            [on_exit = PyRef(std::move(on_exit))] { WithGil([&] { on_exit.get()(); }); }) {}
+
+void BindReplica(nb::module_& module) {
+  nb::class_<PyDone>(module, "Done", "Reports the end of a step, once.")
+      .def("ok", &PyDone::Ok, nb::arg("facts_json") = "null")
+      .def("fail", &PyDone::Fail, nb::arg("message"));
+
+  nb::class_<Call>(module, "ReplicaCall", "A request inside a replica. Loop's thread only.")
+      .def_prop_ro("is_http",
+                   [](const Call& c) { return c.head().kind == base::CallKind::kHttp; })
+      .def_prop_ro("wants_stream",
+                   [](const Call& c) { return (c.head().flags & base::kStreamReply) != 0; })
+      .def_prop_ro("request_id", [](const Call& c) { return Text(c.head().request_id); })
+      .def_prop_ro("app", [](const Call& c) { return Text(c.head().app); })
+      .def_prop_ro("route", [](const Call& c) { return Text(c.head().route); })
+      .def_prop_ro("root_path", [](const Call& c) { return Text(c.head().root_path); })
+      .def_prop_ro("model_id", [](const Call& c) { return Text(c.head().multiplexed_model_id); })
+      .def_prop_ro("method", [](const Call& c) { return Text(c.head().method); })
+      .def_prop_ro("target", [](const Call& c) { return Bytes(c.head().target); })
+      .def_prop_ro("http_version", [](const Call& c) { return Text(c.head().http_version); })
+      .def_prop_ro("client", [](const Call& c) { return Text(c.head().client); })
+      .def_prop_ro("server", [](const Call& c) { return Text(c.head().server); })
+      .def_prop_ro("headers", [](const Call& c) { return HeaderList(c.head().headers); })
+      .def_prop_ro("body_ended", &Call::body_ended)
+      .def_prop_ro("cancelled", &Call::cancelled)
+      .def_prop_ro("replied", &Call::replied)
+      .def_prop_ro("writable", &Call::writable)
+      .def("take_body", [](Call& c) { return Bytes(c.TakeBody()); })
+      .def("set_on_body",
+           [](Call& c, nb::object then) {
+             c.SetOnBody([then = PyRef(std::move(then))] { WithGil([&] { then.get()(); }); });
+           },
+           nb::arg("then"))
+      .def("set_on_writable",
+           [](Call& c, nb::object then) {
+             c.SetOnWritable([then = PyRef(std::move(then))] { WithGil([&] { then.get()(); }); });
+           },
+           nb::arg("then"))
+      .def("reply",
+           [](Call& c, int status, const nb::list& headers, const nb::bytes& body, bool end) {
+             c.Reply({.status = static_cast<std::uint16_t>(status), .headers = HeadersFrom(headers)},
+                     View(body), end);
+           },
+           nb::arg("status"), nb::arg("headers"), nb::arg("body"), nb::arg("end"))
+      .def("reply_result", [](Call& c, const nb::bytes& result,
+                              bool failure) { c.Reply(View(result), failure); },
+           nb::arg("result"), nb::arg("failure"))
+      .def("send", [](Call& c, const nb::bytes& piece, bool end,
+                      bool failure) { c.Send(View(piece), end, failure); },
+           nb::arg("piece"), nb::arg("end"), nb::arg("failure") = false)
+      .def("finish", &Call::Finish);
+
+  nb::class_<PyHost>(module, "ReplicaHost", "A replica's runtime with Python code in it.")
+      .def(nb::init<std::shared_ptr<PyLoop>, int, nb::object, nb::object>(), nb::arg("loop"),
+           nb::arg("control_fd"), nb::arg("code"), nb::arg("on_exit"));
+}
+
+}  // namespace penstock::python

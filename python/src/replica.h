@@ -1,0 +1,56 @@
+// The replica's side: user code in Python behind replica/user_code.h.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <memory>
+
+#include "loop.h"
+#include "replica/call.h"
+#include "replica/host.h"
+#include "replica/user_code.h"
+
+namespace penstock::python {
+
+// Reports the end of a step to the agent, once.
+class PyDone {
+ public:
+  explicit PyDone(replica::UserCode::Done done) : done_(std::move(done)) {}
+  void Ok(const std::string& facts_json);
+  void Fail(const std::string& message);
+
+ private:
+  void Report(Result<nlohmann::json> outcome);
+  replica::UserCode::Done done_;
+};
+
+// Passes everything on to a Python object; its methods are listed in penstock/_replica.
+class PythonCode final : public replica::UserCode {
+ public:
+  explicit PythonCode(nb::object code) : code_(std::move(code)) {}
+
+  void Initialize(const nlohmann::json& assignment, Done done) override;
+  void Reconfigure(const nlohmann::json& change, Done done) override;
+  void CheckHealth(Done done) override;
+  void Start(std::shared_ptr<replica::Call> call) override;
+  void Cancel(replica::Call& call) override;
+  void Shutdown(Done done) override;
+
+ private:
+  PyRef code_;
+};
+
+// A replica's runtime with Python code in it.
+class PyHost {
+ public:
+  PyHost(std::shared_ptr<PyLoop> loop, int control_fd, nb::object code, nb::object on_exit);
+
+ private:
+  std::shared_ptr<PyLoop> loop_;
+  PythonCode code_;
+  replica::Host host_;
+};
+
+void BindReplica(nb::module_& module);
+
+}  // namespace penstock::python
