@@ -12,7 +12,10 @@ import shutil
 import tempfile
 from typing import Any
 
-__all__ = ["stage_runtime_env"]
+from penstock import _core
+from penstock.serve.config import to_json, to_plain
+
+__all__ = ["check_runtime_env", "stage_runtime_env"]
 
 _ALWAYS_EXCLUDED = (".git", "__pycache__", ".venv")
 
@@ -72,6 +75,13 @@ def _stage_folder(folder: str, excludes: list[str], store: str) -> str:
     return target
 
 
+def check_runtime_env(env: Any) -> None:
+    """TypeError, ValueError or NotImplementedError for an environment that replicas cannot have."""
+    if not isinstance(env, dict):
+        raise TypeError(f"runtime_env must be a dictionary, got {env!r}.")
+    _core.check_runtime_env(to_json(env))
+
+
 def stage_runtime_env(env: dict[str, Any], instance_folder: str) -> dict[str, Any]:
     """The same environment with its folders staged. ValueError for a folder that is not there."""
     staged = dict(env)
@@ -80,6 +90,5 @@ def stage_runtime_env(env: dict[str, Any], instance_folder: str) -> dict[str, An
     if isinstance(env.get("working_dir"), str):
         staged["working_dir"] = _stage_folder(env["working_dir"], excludes, store)
     if isinstance(env.get("py_modules"), (list, tuple)):
-        modules = [getattr(m, "__path__", [m])[0] for m in env["py_modules"]]
-        staged["py_modules"] = [_stage_folder(m, excludes, store) for m in modules]
+        staged["py_modules"] = [_stage_folder(m, excludes, store) for m in to_plain(env["py_modules"])]
     return staged

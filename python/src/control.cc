@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "config/deployment_options.h"
 #include "config/http_options.h"
 #include "convert.h"
+#include "resources/families.h"
 
 namespace penstock::python {
 namespace {
@@ -68,6 +70,20 @@ void BindControl(nb::module_& module) {
       "check_http_options",
       [](const std::string& options) { Unwrap(config::ParseHttpOptions(Parse(options))); },
       nb::arg("options_json"), "ValueError for http_options out of range.");
+  module.def(
+      "check_runtime_env",
+      [](const std::string& env) { Unwrap(config::ParseRuntimeEnv(Parse(env))); },
+      nb::arg("env_json"),
+      "ValueError for a runtime environment that is wrong, NotImplementedError naming the field "
+      "that is not acted upon.");
+  module.def(
+      "device_resources",
+      [] {
+        std::set<std::string> names;
+        for (const auto& family : resources::Families()) names.emplace(family.resource);
+        return std::vector<std::string>(names.begin(), names.end());
+      },
+      "Names of the resources that are given out device by device.");
   module.def(
       "not_acted_upon",
       [](const std::string& options) { return config::NotActedUpon(Parse(options)); },

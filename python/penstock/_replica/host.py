@@ -46,6 +46,7 @@ def _context(assignment: dict[str, Any], servable: Any) -> ReplicaContext:
         assigned_resources=_amounts(assignment["allocation"]),
         device_ids=assignment["device_ids"],
         node_id=assignment["node"]["id"],
+        runtime_env=(assignment["options"].get("ray_actor_options") or {}).get("runtime_env") or {},
     )
 
 

@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from enum import Enum
+from types import ModuleType
 from typing import Any, Callable, Optional, Union
 
 from penstock import _core
@@ -37,6 +38,8 @@ def to_plain(value: Any) -> Any:
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
+    if isinstance(value, ModuleType):  # in py_modules: the folder or file it is
+        return str(next(iter(getattr(value, "__path__", [])), value.__file__))
     if callable(value):
         return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', repr(value))}"
     return value

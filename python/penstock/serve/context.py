@@ -58,6 +58,7 @@ class ReplicaContext:
     assigned_resources: dict[str, float] = field(default_factory=dict)
     device_ids: dict[str, list[str]] = field(default_factory=dict)
     node_id: str = ""
+    runtime_env: dict[str, Any] = field(default_factory=dict)
 
     @property
     def app_name(self) -> str:

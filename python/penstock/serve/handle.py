@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 
 from penstock import _core, _process, _wire
 from penstock._errors import ActorDiedError
+from penstock._objects import ObjectRef
 from penstock.serve.context import DeploymentID, RequestContext, current_replica, request_context
 from penstock.serve.exceptions import (
     BackPressureError,
@@ -35,11 +36,11 @@ class _HandleOptions:
     stream: bool = False
 
 
-class ObjectRef:
-    """A value put aside by ``ray.put``: handles take it where they take the value."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+def _unwrapped(argument: Any) -> Any:
+    """What a reference stands for: its value, or the call that makes it."""
+    if not isinstance(argument, ObjectRef):
+        return argument
+    return argument.resolve() if argument.response is None else argument.response
 
 
 def _failure(call: _core.Call, where: DeploymentID) -> BaseException:
@@ -193,6 +194,12 @@ class DeploymentResponse(_Response):
             raise error
         assert self._call is not None
         return _wire.load(self._call.payload())
+
+    def _to_object_ref_sync(self) -> ObjectRef:
+        return ObjectRef(response=self)
+
+    async def _to_object_ref(self) -> ObjectRef:
+        return ObjectRef(response=self)
 
     async def _get(self) -> Any:
         if not self._ready():
@@ -367,6 +374,8 @@ class DeploymentHandle:
         response = kind(self.deployment_id, request_id)
         if context is not None:
             context.children.add(response)
+        args = tuple(map(_unwrapped, args))
+        kwargs = {k: _unwrapped(v) for k, v in kwargs.items()}
         pending = [a for a in (*args, *kwargs.values()) if isinstance(a, _Response)]
         if not pending:
             self._start(response, context, args, kwargs)
@@ -381,8 +390,6 @@ class DeploymentHandle:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        args = tuple(a.value if isinstance(a, ObjectRef) else a for a in args)
-        kwargs = {k: v.value if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
         options = self._options
         call = _process.router().start(
             self._app_name,

@@ -1,0 +1,1 @@
+"""What the ``ray`` shim exports besides Serve: starting, objects, the cluster, where code runs."""
