@@ -37,9 +37,13 @@ class Table {
  public:
   void Row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
 
+  // A line of its own below the last row; no column widens for it.
+  void Note(std::string text) { rows_.push_back({std::move(text)}); }
+
   std::string Text(const std::string& indent) const {
     std::vector<std::size_t> widths;
     for (const auto& row : rows_) {
+      if (row.size() == 1) continue;
       widths.resize(std::max(widths.size(), row.size()));
       for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
     }
@@ -47,7 +51,8 @@ class Table {
     for (const auto& row : rows_) {
       std::string line = indent;
       for (std::size_t i = 0; i < row.size(); ++i) {
-        line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+        line += row[i];
+        if (row.size() > 1) line += std::string(widths[i] - row[i].size() + 2, ' ');
       }
       line.erase(line.find_last_not_of(' ') + 1);
       text += line + "\n";
@@ -89,11 +94,25 @@ std::string Variables(const Json& replica) {
   return text.empty() ? "-" : text;
 }
 
+// Without the id, which every node has.
+std::string LabelsText(const Json& labels) {
+  std::string text;
+  for (const auto& [key, value] : labels.items()) {
+    if (key == "ray.io/node-id") continue;
+    text += (text.empty() ? "" : ", ") + key + "=" + value.get<std::string>();
+  }
+  return text;
+}
+
 std::string NodesText(const Json& cluster) {
   Table table;
   table.Row({"NODE", "RESOURCE", "TOTAL", "RESERVED", "FREE", "FREE PER DEVICE"});
   for (const Json& node : cluster.at("nodes")) {
     std::string name = node.at("name");
+    if (!node.at("alive").get<bool>()) {
+      table.Note(name + " (gone)");
+      continue;
+    }
     for (const auto& [resource, total] : node.at("total").items()) {
       if (resource.starts_with("node:")) continue;
       const double free = node.at("free").value(resource, 0.0);
@@ -104,6 +123,9 @@ std::string NodesText(const Json& cluster) {
       table.Row({name, resource, Amount(resource, total), Amount(resource, total.get<double>() - free),
                  Amount(resource, free), shares});
       name.clear();
+    }
+    if (const std::string labels = LabelsText(node.at("labels")); !labels.empty()) {
+      table.Note("        labels: " + labels);
     }
   }
   return table.Text("");
@@ -126,7 +148,7 @@ std::string ReplicasText(const Json& deployment, const Json& cluster) {
                Amounts(replica.value("assigned_resources", Json::object())), Devices(replica),
                Variables(replica)});
     if (replica.contains("pending")) {
-      table.Row({"", "waits: " + replica.at("pending").value("reason", "")});
+      table.Note("  waits: " + replica.at("pending").value("reason", ""));
     }
   }
   return table.Text("      ");
@@ -149,8 +171,8 @@ std::string StatusText(const Json& serve, const Json& cluster) {
     for (const auto& [deployment_name, deployment] : app.at("deployments").items()) {
       text += "  deployment " + deployment_name + ": " + deployment.at("status").get<std::string>() +
               " (" + deployment.at("status_trigger").get<std::string>() + "), " +
-              std::to_string(deployment.at("replicas").size()) + " of " +
-              deployment.at("target_num_replicas").dump() + " replicas\n";
+              std::to_string(deployment.at("replica_states").value("RUNNING", 0)) + " of " +
+              deployment.at("target_num_replicas").dump() + " replicas run\n";
       if (const std::string message = deployment.value("message", ""); !message.empty()) {
         text += "    " + message + "\n";
       }
