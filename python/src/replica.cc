@@ -69,23 +69,28 @@ void BindReplica(nb::module_& module) {
       .def("fail", &PyDone::Fail, nb::arg("message"));
 
   nb::class_<Call>(module, "ReplicaCall", "A request inside a replica. Loop's thread only.")
-      .def_prop_ro("is_http",
-                   [](const Call& c) { return c.head().kind == base::CallKind::kHttp; })
+      .def("context",
+           [](const Call& c) {
+             const base::RequestHead& head = c.head();
+             return nb::make_tuple(head.kind == base::CallKind::kHttp, Text(head.request_id),
+                                   Text(head.route), Text(head.multiplexed_model_id));
+           },
+           "(is_http, request_id, route, model_id)")
+      .def("http",
+           [](const Call& c) {
+             const base::RequestHead& head = c.head();
+             return nb::make_tuple(Text(head.method), Bytes(head.target), Text(head.http_version),
+                                   Text(head.root_path), Text(head.client), Text(head.server));
+           },
+           "(method, target, http_version, root_path, client, server); client and server are "
+           "host:port")
       .def_prop_ro("wants_stream",
                    [](const Call& c) { return (c.head().flags & base::kStreamReply) != 0; })
-      .def_prop_ro("request_id", [](const Call& c) { return Text(c.head().request_id); })
-      .def_prop_ro("app", [](const Call& c) { return Text(c.head().app); })
-      .def_prop_ro("route", [](const Call& c) { return Text(c.head().route); })
-      .def_prop_ro("root_path", [](const Call& c) { return Text(c.head().root_path); })
-      .def_prop_ro("model_id", [](const Call& c) { return Text(c.head().multiplexed_model_id); })
       .def_prop_ro("method", [](const Call& c) { return Text(c.head().method); })
-      .def_prop_ro("target", [](const Call& c) { return Bytes(c.head().target); })
-      .def_prop_ro("http_version", [](const Call& c) { return Text(c.head().http_version); })
-      .def_prop_ro("client", [](const Call& c) { return Text(c.head().client); })
-      .def_prop_ro("server", [](const Call& c) { return Text(c.head().server); })
       .def_prop_ro("headers", [](const Call& c) { return HeaderList(c.head().headers); })
       .def_prop_ro("body_ended", &Call::body_ended)
       .def_prop_ro("cancelled", &Call::cancelled)
+      .def_prop_ro("ended", &Call::finished, "True once the reply is complete.")
       .def_prop_ro("replied", &Call::replied)
       .def_prop_ro("writable", &Call::writable)
       .def("take_body", [](Call& c) { return Bytes(c.TakeBody()); })

@@ -58,6 +58,9 @@ class Call : public std::enable_shared_from_this<Call> {
   // True once a reply was started.
   bool replied() const { return replied_; }
 
+  // True once the reply is complete, or there will be none.
+  bool finished() const { return finished_; }
+
   // Ends the call without a (further) reply: after a cancellation. Idempotent.
   void Finish();
 

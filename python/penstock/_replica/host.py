@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import math
-import os
 import pickle
 import sys
 import time
@@ -16,14 +15,17 @@ from typing import Any, Callable, Optional
 
 from penstock import _core
 from penstock._replica.invoke import Invoker
+from penstock._replica.runners import Runners
 from penstock.serve.context import (
     DeploymentID,
     ReplicaContext,
     ReplicaID,
     ReplicaRank,
+    current_replica,
     set_replica_context,
 )
 from penstock.serve.exceptions import RayServeException
+from penstock.serve.multiplex import unload_all
 
 __all__ = ["ReplicaCode"]
 
@@ -47,6 +49,7 @@ def _context(assignment: dict[str, Any], servable: Any) -> ReplicaContext:
         device_ids=assignment["device_ids"],
         node_id=assignment["node"]["id"],
         runtime_env=(assignment["options"].get("ray_actor_options") or {}).get("runtime_env") or {},
+        max_ongoing_requests=assignment.get("max_ongoing_requests"),
     )
 
 
@@ -63,7 +66,7 @@ class ReplicaCode:
         self._servable: Any = None
         self._user_config: Any = None
         self._invoker: Optional[Invoker] = None
-        self._threads: Optional[ThreadPoolExecutor] = None
+        self._runners: Optional[Runners] = None
         # Of its own: a check must not wait behind requests.
         self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._steps: set[asyncio.Task[None]] = set()
@@ -114,10 +117,8 @@ class ReplicaCode:
         self._servable = await self._construct(func_or_class, args, kwargs)
         context = _context(assignment, self._servable)
         set_replica_context(context)
-        self._threads = ThreadPoolExecutor(
-            _thread_count(context.assigned_resources), thread_name_prefix="request"
-        )
-        self._invoker = Invoker(self._loop, self._servable, self._threads, context)
+        self._runners = Runners(self._loop, _thread_count(context.assigned_resources))
+        self._invoker = Invoker(self._loop, self._servable, self._runners, context)
         if assignment["user_config"] is not None:
             await self._apply_user_config(assignment["user_config"])
         await self._check_health()
@@ -143,6 +144,9 @@ class ReplicaCode:
         self._user_config = user_config
 
     async def _reconfigure(self, change: dict[str, Any]) -> None:
+        replica = current_replica()
+        if replica is not None and "max_ongoing_requests" in change:
+            replica.max_ongoing_requests = change["max_ongoing_requests"]
         if change.get("user_config") is not None:
             await self._apply_user_config(change["user_config"])
 
@@ -162,12 +166,12 @@ class ReplicaCode:
         """Runs ``__del__`` now, while the loop still works, and not a second time at exit."""
         servable, self._servable = self._servable, None
         farewell = getattr(type(servable), "__del__", None)
-        if farewell is None:
-            return
-        del type(servable).__del__
-        outcome = farewell(servable)
-        if inspect.isawaitable(outcome):
-            await outcome
+        if farewell is not None:
+            del type(servable).__del__
+            outcome = farewell(servable)
+            if inspect.isawaitable(outcome):
+                await outcome
+        await unload_all()
 
     # ---- requests ----
 
@@ -183,17 +187,11 @@ class ReplicaCode:
 
     def close(self) -> None:
         """Ends the threads; one that is stuck in user code does not hold up the process."""
-        for threads in (self._threads, self._health_thread):
-            if threads is not None:
-                threads.shutdown(wait=False, cancel_futures=True)
+        self._health_thread.shutdown(wait=False, cancel_futures=True)
+        if self._runners is not None:
+            self._runners.close()
         sys.stdout.flush()
         sys.stderr.flush()
-        if any(t.is_alive() for t in _pool_threads(self._threads)):
-            os._exit(0)
-
-
-def _pool_threads(pool: Optional[ThreadPoolExecutor]) -> set[Any]:
-    return set() if pool is None else set(pool._threads)
 
 
 def _name_of(servable: Any) -> str:

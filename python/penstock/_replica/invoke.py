@@ -8,47 +8,60 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import logging
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
-from penstock import _core, _process, _wire
-from penstock._replica import http
+from penstock import _core, _wire
+from penstock._replica import body, http
+from penstock._replica.eager import run_eagerly
 from penstock._replica.method import Method, find_method
+from penstock._replica.runners import Runners
 from penstock.serve.context import ReplicaContext, RequestContext, request_context
 
 __all__ = ["Invoker"]
 
 logger = logging.getLogger("ray.serve")
 
+_GENERATOR_CALLED = (
+    "Method '{}' returned a generator. You must use `handle.options(stream=True)` to call generators on a deployment."
+)
+_GENERATOR_OVER_HTTP = "Method '{}' is a generator: over HTTP, return a `StreamingResponse` that wraps it."
+_NO_GENERATOR = "Called method '{}' with `handle.options(stream=True)` but it did not return a generator."
+
 
 class _Running:
     """A request under way: what has to be cancelled with it."""
 
-    def __init__(self, context: RequestContext) -> None:
+    __slots__ = ("context", "task")
+
+    def __init__(self, context: RequestContext, task: Optional[asyncio.Task[None]]) -> None:
         self.context = context
-        self.task: Optional[asyncio.Task[None]] = None
-        self.future: Optional[Future[None]] = None
+        self.task = task
 
 
 class Invoker:
     """Runs the requests of one replica. All methods on the loop's thread."""
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        servable: Any,
-        threads: ThreadPoolExecutor,
-        replica: ReplicaContext,
+        self, loop: asyncio.AbstractEventLoop, servable: Any, runners: Runners, replica: ReplicaContext
     ) -> None:
         self._loop = loop
         self._servable = servable
-        self._threads = threads
-        self._replica = replica
+        self._runners = runners
+        self._app_name = replica.app_name
         self._methods: dict[str, Method] = {}
         self._running: dict[_core.ReplicaCall, _Running] = {}
+        self._asgi = getattr(servable, "_penstock_asgi", None)  # of @serve.ingress
+
+    @functools.cached_property
+    def _http(self) -> Any:
+        """Imported by replicas that take HTTP: it brings Starlette."""
+        from penstock._replica import request
+
+        return request
 
     def _method(self, name: str) -> Method:
         method = self._methods.get(name)
@@ -58,20 +71,26 @@ class Invoker:
         return method
 
     def start(self, call: _core.ReplicaCall) -> None:
-        """Begins a request."""
-        context = RequestContext(
-            request_id=call.request_id,
-            route=call.route,
-            app_name=self._replica.app_name,
-            multiplexed_model_id=call.model_id,
-        )
-        running = _Running(context)
-        self._running[call] = running
+        """Begins a request; one that does not wait has ended when this returns."""
+        is_http, request_id, route, model_id = call.context()
+        context = RequestContext(request_id, route, self._app_name, model_id)
         variables = contextvars.copy_context()
         variables.run(request_context.set, context)
-        work = self._serve_http(call, variables) if call.is_http else self._serve_call(call, variables)
-        running.task = variables.run(self._loop.create_task, work)
-        running.task.add_done_callback(lambda _: self._running.pop(call, None))
+        if not is_http:
+            work = self._serve_call(call)
+        elif self._asgi is not None:
+            work = self._serve_asgi(call)
+        else:
+            method = self._http_method(call)
+            if method is None:
+                return
+            if not method.is_async:
+                self._start_sync(call, method, context, variables)
+                return
+            work = self._serve_async(call, method)
+        task = run_eagerly(self._loop, work, variables)
+        if not task.done():
+            self._running[call] = _Running(context, task)
 
     def cancel(self, call: _core.ReplicaCall) -> None:
         """Cancels a request and the calls it made. Code on a thread cannot be interrupted."""
@@ -79,114 +98,181 @@ class Invoker:
         if running is None:
             call.finish()
             return
-        for child in list(running.context.children):
-            child.cancel()
+        running.context.cancel_children()
         if running.task is not None:
             running.task.cancel()
 
-    async def _in_thread(self, variables: contextvars.Context, function: Callable[..., Any], *args: Any) -> Any:
+    def _ended(self, call: _core.ReplicaCall) -> None:
+        self._running.pop(call, None)
+
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Runs sync code on a thread; the slot is held until it is really done."""
-        future = self._loop.run_in_executor(self._threads, lambda: variables.run(function, *args))
+        context = contextvars.copy_context()  # a copy: only one thread at a time may be in one
+        job = self._runners.run(lambda: context.run(function, *args))
         cancelled: Optional[asyncio.CancelledError] = None
-        while not future.done():
+        while not job.future.done():
             try:
-                await asyncio.shield(future)
+                await asyncio.shield(job.future)
             except asyncio.CancelledError as error:
-                if future.cancel():
+                if job.drop():
                     raise
                 cancelled = error
             except BaseException:
                 break  # the function's own; raised below
         if cancelled is not None:
             raise cancelled
-        return future.result()
+        return job.future.result()
 
-    # ---- calls through handles ----
+    # ---- HTTP ----
 
-    async def _serve_call(self, call: _core.ReplicaCall, variables: contextvars.Context) -> None:
-        name = call.method
+    def _http_method(self, call: _core.ReplicaCall) -> Optional[Method]:
+        """The method that takes requests; None when there is none, and the call was told so."""
         try:
-            args, kwargs = _wire.load(await http.whole_body(call))
-            method = self._method(name)
-            if call.wants_stream:
-                await self._stream(call, method, variables, args, kwargs)
+            method = self._method("__call__")
+            if method.is_generator:
+                raise TypeError(_GENERATOR_OVER_HTTP.format(method.name))
+        except Exception as error:
+            self._log(error)
+            http.respond_error(call, error)
+            return None
+        return method
+
+    async def _serve_async(self, call: _core.ReplicaCall, method: Method) -> None:
+        try:
+            if method.takes_request:
+                result = await method.function(self._http.LazyRequest(call))
             else:
-                result = await self._call(method, variables, args, kwargs)
-                call.reply_result(_wire.dump(result), False)
+                result = await method.function()
+            if not http.respond_now(call, result):
+                await http.respond(call, result)
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
             self._log(error)
-            _raise_at_caller(call, _wire.dump_error(error, name))
+            http.respond_error(call, error)
+        finally:
+            self._ended(call)
 
-    async def _call(
-        self, method: Method, variables: contextvars.Context, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if method.is_generator:
-            raise TypeError(
-                f"Method '{method.name}' returned a generator. You must use `handle.options(stream=True)` "
-                "to call generators on a deployment."
-            )
-        if method.is_async:
-            return await method.function(*args, **kwargs)
-        result = await self._in_thread(variables, lambda: method.function(*args, **kwargs))
-        if inspect.isawaitable(result):
-            result = await result
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise TypeError(
-                f"Method '{method.name}' returned a generator. You must use `handle.options(stream=True)` "
-                "to call generators on a deployment."
-            )
-        return result
-
-    async def _stream(
-        self,
-        call: _core.ReplicaCall,
-        method: Method,
-        variables: contextvars.Context,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        outcome = method.function(*args, **kwargs) if method.on_loop or method.is_generator else None
-        if outcome is None:
-            outcome = await self._in_thread(variables, lambda: method.function(*args, **kwargs))
-        if inspect.isawaitable(outcome):
-            outcome = await outcome
-        if inspect.isasyncgen(outcome):
-            async for item in outcome:
-                call.send(_wire.dump(item), False)
-                await http.until_writable(call)
-        elif inspect.isgenerator(outcome):
-            await self._in_thread(variables, _Pump(call).run, outcome)
-        else:
-            raise TypeError(
-                f"Called method '{method.name}' with `handle.options(stream=True)` but it did not return a generator."
-            )
-        call.send(b"", True)
-
-    # ---- HTTP ----
-
-    async def _serve_http(self, call: _core.ReplicaCall, variables: contextvars.Context) -> None:
+    async def _serve_asgi(self, call: _core.ReplicaCall) -> None:
+        send = http.Send(call)
         try:
-            method = self._method("__call__")
-            args = (http.make_request(call),) if method.takes_request else ()
-            result = await self._call_http(method, variables, args)
+            await self._asgi(self._http.make_scope(call), body.Receive(call), send)
+            if not call.replied:
+                raise RuntimeError("ASGI callable returned without starting response.")
+        except asyncio.CancelledError:
+            call.finish()
+        except BaseException as error:
+            self._log(error)
+            http.respond_error(call, error)
+        finally:
+            self._ended(call)
+
+    def _start_sync(
+        self, call: _core.ReplicaCall, method: Method, context: RequestContext, variables: contextvars.Context
+    ) -> None:
+        self._running[call] = _Running(context, None)
+        args = (self._http.LazyRequest(call),) if method.takes_request else ()
+
+        def work() -> None:
+            if call.cancelled:
+                self._runners.tell(lambda: self._drop(call))
+                return
+            try:
+                result = variables.run(method.function, *args)
+            except BaseException as failure:
+                error = failure
+                self._runners.tell(lambda: self._fail(call, error))
+            else:
+                self._runners.tell(lambda: self._answer(call, result, variables))
+
+        self._runners.submit(work)
+
+    def _drop(self, call: _core.ReplicaCall) -> None:
+        self._ended(call)
+        call.finish()
+
+    def _fail(self, call: _core.ReplicaCall, error: BaseException) -> None:
+        self._ended(call)
+        self._log(error)
+        http.respond_error(call, error)
+
+    def _answer(self, call: _core.ReplicaCall, result: Any, variables: contextvars.Context) -> None:
+        """Answers with what sync code returned."""
+        if call.cancelled:
+            return self._drop(call)
+        try:
+            if not inspect.isawaitable(result) and http.respond_now(call, result):
+                return self._ended(call)
+        except Exception as error:
+            return self._fail(call, error)
+        # In a task of its own: it was called from a callback, where nothing may wait.
+        running = self._running[call]
+        running.task = variables.run(self._loop.create_task, self._finish(call, result))
+        return None
+
+    async def _finish(self, call: _core.ReplicaCall, result: Any) -> None:
+        try:
+            if inspect.isawaitable(result):
+                result = await result
             await http.respond(call, result)
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
             self._log(error)
             http.respond_error(call, error)
+        finally:
+            self._ended(call)
 
-    async def _call_http(self, method: Method, variables: contextvars.Context, args: tuple[Any, ...]) -> Any:
+    # ---- calls through handles ----
+
+    async def _serve_call(self, call: _core.ReplicaCall) -> None:
+        name = call.method
+        try:
+            args, kwargs = _wire.load(await body.whole_body(call))
+            method = self._method(name)
+            if call.wants_stream:
+                await self._stream(call, method, args, kwargs)
+            else:
+                result = await self._call(method, args, kwargs)
+                call.reply_result(_wire.dump(result), False)
+        except asyncio.CancelledError:
+            call.finish()
+        except BaseException as error:
+            self._log(error)
+            _raise_at_caller(call, _wire.dump_error(error, name))
+        finally:
+            self._ended(call)
+
+    async def _call(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if method.is_generator:
-            raise TypeError(
-                f"Method '{method.name}' is a generator: over HTTP, return a `StreamingResponse` that wraps it."
-            )
+            raise TypeError(_GENERATOR_CALLED.format(method.name))
         if method.is_async:
-            return await method.function(*args)
-        result = await self._in_thread(variables, lambda: method.function(*args))
-        return await result if inspect.isawaitable(result) else result
+            return await method.function(*args, **kwargs)
+        result = await self._in_thread(lambda: method.function(*args, **kwargs))
+        if inspect.isawaitable(result):
+            result = await result
+        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise TypeError(_GENERATOR_CALLED.format(method.name))
+        return result
+
+    async def _stream(
+        self, call: _core.ReplicaCall, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        outcome = method.function(*args, **kwargs) if method.on_loop or method.is_generator else None
+        if outcome is None:
+            outcome = await self._in_thread(lambda: method.function(*args, **kwargs))
+        if inspect.isawaitable(outcome):
+            outcome = await outcome
+        if inspect.isasyncgen(outcome):
+            async for item in outcome:
+                call.send(_wire.dump(item), False)
+                if not call.writable:
+                    await body.until_writable(call)
+        elif inspect.isgenerator(outcome):
+            await self._in_thread(_Pump(call, self._runners).run, outcome)
+        else:
+            raise TypeError(_NO_GENERATOR.format(method.name))
+        call.send(b"", True)
 
     def _log(self, error: BaseException) -> None:
         logger.error("Request failed.", exc_info=error)
@@ -204,8 +290,9 @@ def _raise_at_caller(call: _core.ReplicaCall, payload: bytes) -> None:
 class _Pump:
     """Sends the items of a sync generator from a thread, no faster than the caller takes them."""
 
-    def __init__(self, call: _core.ReplicaCall) -> None:
+    def __init__(self, call: _core.ReplicaCall, runners: Runners) -> None:
         self._call = call
+        self._runners = runners
         self._room = threading.Event()
         self._room.set()
         self._ended = False
@@ -219,7 +306,7 @@ class _Pump:
                 return
             self._room.clear()
             payload = _wire.dump(item)
-            _process.loop().post(lambda payload=payload: self._send(payload))
+            self._runners.tell(lambda payload=payload: self._send(payload))  # type: ignore[misc]
         self._room.wait()  # the last item has been sent before the end is
 
     def _send(self, payload: bytes) -> None:

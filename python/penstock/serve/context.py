@@ -59,6 +59,7 @@ class ReplicaContext:
     device_ids: dict[str, list[str]] = field(default_factory=dict)
     node_id: str = ""
     runtime_env: dict[str, Any] = field(default_factory=dict)
+    max_ongoing_requests: Optional[int] = None
 
     @property
     def app_name(self) -> str:
@@ -97,16 +98,37 @@ def get_replica_context() -> ReplicaContext:
     return _replica
 
 
-@dataclass
 class RequestContext:
     """The request that the current code works on; copied into tasks and threads it starts."""
 
-    request_id: str = ""
-    route: str = ""
-    app_name: str = ""
-    multiplexed_model_id: str = ""
-    # Calls made on behalf of it, to be cancelled with it.
-    children: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
+    __slots__ = ("__weakref__", "_children", "app_name", "multiplexed_model_id", "request_id", "route", "session_id")
+
+    def __init__(
+        self,
+        request_id: str = "",
+        route: str = "",
+        app_name: str = "",
+        multiplexed_model_id: str = "",
+        session_id: str = "",
+    ) -> None:
+        self.request_id = request_id
+        self.route = route
+        self.app_name = app_name
+        self.multiplexed_model_id = multiplexed_model_id
+        self.session_id = session_id
+        self._children: Optional[weakref.WeakSet[Any]] = None
+
+    @property
+    def children(self) -> weakref.WeakSet[Any]:
+        """Calls made on behalf of it, to be cancelled with it."""
+        if self._children is None:
+            self._children = weakref.WeakSet()
+        return self._children
+
+    def cancel_children(self) -> None:
+        """Cancels every call that was made on behalf of this request."""
+        for child in list(self._children or ()):
+            child.cancel()
 
 
 _NO_REQUEST: Optional[RequestContext] = None

@@ -1,0 +1,76 @@
+"""What is measured and what it is held to: one row a claim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+__all__ = ["SETS", "Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of ours, alone or over a peer's of the same round."""
+
+    label: str
+    case: str  # of the kit: noop, cold, mem ...
+    metric: str  # key of the kit's JSON line; a dot goes into a nested one
+    conns: Optional[int] = None  # connections; None where the case has none
+    peer: Optional[str] = None  # None: the figure itself is held to the bar
+    at_least: Optional[float] = None
+    at_most: Optional[float] = None
+    unit: str = ""
+    ours: str = "penstock"
+    flags: tuple[str, ...] = ()
+
+    @property
+    def bar(self) -> str:
+        """The bar as text."""
+        sign, value = ("≥", self.at_least) if self.at_least is not None else ("≤", self.at_most)
+        return f"{sign} {value:g}{'x ' + self.peer if self.peer else ' ' + self.unit}"
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` passes the bar."""
+        if self.at_least is not None:
+            return value >= self.at_least
+        assert self.at_most is not None
+        return value <= self.at_most
+
+
+_FIRST = [
+    Row("process start to first 200", "cold", "cold_s", at_most=1.0, unit="s"),
+    Row("the same, beside Ray Serve", "cold", "cold_s", peer="ray", at_most=0.1),
+    Row("memory of everything, one no-op replica", "mem", "pss_mb", at_most=90, unit="MB PSS"),
+    Row("the same, beside Ray Serve", "mem", "pss_mb", peer="ray", at_most=0.1),
+    Row("no-op requests/s, 16 connections", "noop", "rps", 16, peer="ray", at_least=50),
+    Row("no-op requests/s, 64 connections", "noop", "rps", 64, peer="ray", at_least=50),
+]
+
+_NOOP_PEERS = {"nginx": 0.5, "uvicorn-raw": 1.7, "ray-haproxy": 12.0, "ray": 120.0}
+
+_NOOP = [
+    Row(f"no-op ({kind}), {conns} connections", case, "rps", conns, peer=peer, at_least=bar)
+    for case, kind in (("noop", "async"), ("noopsync", "sync"))
+    for conns in (16, 64, 256)
+    for peer, bar in _NOOP_PEERS.items()
+]
+
+_PATH = [
+    *_NOOP,
+    Row("server CPU per no-op request, 64 connections", "noop", "cpu_us_per_req", 64, at_most=16, unit="us"),
+    Row("p50 at 1 connection", "noop", "p50_ms", 1, peer="nginx", at_most=1.8),
+    Row("p99 at 256 connections", "noop", "p99_ms", 256, peer="nginx", at_most=3.0),
+    Row("5 ms async sleep, 64 connections (limit 12,800/s)", "sleep5", "rps", 64, at_least=9600, unit="/s"),
+    Row("5 ms async sleep, 256 connections", "sleep5", "rps", 256, peer="uvicorn", at_least=4.0),
+    Row("echo 100 KB, 16 connections", "echo100k", "rps", 16, peer="uvicorn-raw", at_least=1.3),
+    Row("echo 10 MB, 1 connection", "echo10m", "rps", 1, peer="uvicorn-raw", at_least=1.5),
+    Row("1,000-chunk streams, 16 connections", "stream", "rps", 16, peer="uvicorn", at_least=1.5),
+    Row("handle in a replica, p50", "handle", "lat.p50_us", at_most=150, unit="us"),
+    Row("handle, gather(100)", "handle", "batch100.rps", at_least=18000, unit="calls/s"),
+    Row("handle, stream chunks", "handle", "stream.chunks_per_s", peer="ray", at_least=20),
+    Row("driver .result(), p50", "handle", "driver_sync.p50_us", peer="ray", at_most=0.1),
+    Row("idle CPU, one no-op app", "mem", "idle_cpu_pct", at_most=0.3, unit="% of a core"),
+    Row("memory, one no-op app", "mem", "pss_mb", at_most=60, unit="MB PSS"),
+]
+
+SETS: dict[str, list[Row]] = {"first": _FIRST, "path": _PATH}
