@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <thread>
@@ -66,7 +69,8 @@ class InstanceTest : public testing::Test {
     base::RemoveTree(home_);
   }
 
-  std::string Penstock(const std::string& arguments, int expected = 0, const std::string& before = "") {
+  std::string Penstock(const std::string& arguments, int expected = 0,
+                       const std::string& before = "") {
     std::string output;
     EXPECT_EQ(Shell(before + " " + PENSTOCK_BINARY + " " + arguments, &output), expected) << output;
     return output;
@@ -101,7 +105,8 @@ class InstanceTest : public testing::Test {
   }
 
   void Listen() {
-    const std::string address = Call("serve.start", {{"http_options", {{"port", 0}}}}).at("address");
+    const std::string address =
+        Call("serve.start", {{"http_options", {{"port", 0}}}}).at("address");
     port_ = std::stoi(address.substr(address.rfind(':') + 1));
   }
 
@@ -113,7 +118,8 @@ class InstanceTest : public testing::Test {
     address.sin_port = htons(static_cast<std::uint16_t>(port_));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     void* raw = &address;
-    if (::connect(fd.get(), static_cast<sockaddr*>(raw), sizeof address) != 0) return "no connection";
+    if (::connect(fd.get(), static_cast<sockaddr*>(raw), sizeof address) != 0)
+      return "no connection";
     const std::string request = "GET " + path + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     EXPECT_GT(::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
     std::string text;
@@ -163,7 +169,8 @@ TEST_F(InstanceTest, AReplicaThatDiesIsReplaced) {
   EXPECT_THAT(Get("/a/die"), StartsWith("500"));
   EXPECT_TRUE(Eventually([&] {
     const json deployment = Deployment("a");
-    return deployment.at("status") == "HEALTHY" && deployment.at("replica_states") == json{{"RUNNING", 2}};
+    return deployment.at("status") == "HEALTHY" &&
+           deployment.at("replica_states") == json{{"RUNNING", 2}};
   }));
   EXPECT_THAT(Get("/a"), StartsWith("200"));
 }
@@ -211,6 +218,26 @@ TEST_F(InstanceTest, TheControllerMayDieWhileTrafficGoesOn) {
   Call("serve.wait", {{"app", "a"}, {"until", "gone"}});
 }
 
+// The new controller waits for the node that will not come back; routers go by what they know.
+TEST_F(InstanceTest, ANodeAndTheControllerMayDieTogether) {
+  StartHead("--num-cpus 1");
+  Penstock("start --address=127.0.0.1:6399 --num-cpus 2");
+  Listen();
+  Deploy("a", {{"num_replicas", 2}});
+  ASSERT_TRUE(WaitRunning("a").ok());
+  Shell("pkill -9 -f 'penstock (controller|node) --instance " + folder_ + "'");
+  bool told = false;
+  EXPECT_TRUE(Eventually([&] {
+    // 500 for what was sent to a replica before its end was heard of.
+    EXPECT_THAT(Get("/a"), testing::AnyOf("200 GET /a ", StartsWith("500")));
+    const auto status = TryCall("serve.status", {});
+    told = told || (status.ok() && status->json.at("applications").contains("a"));
+    return told && Get("/a") == "200 GET /a " &&
+           TryCall("cluster.resources", {})->json.at("nodes").size() == 1 &&
+           Deployment("a").at("replica_states") == json{{"RUNNING", 1}, {"STARTING", 1}};
+  }));
+}
+
 TEST_F(InstanceTest, TheProxyMayDieWithoutARefusedConnection) {
   StartHead();
   Listen();
@@ -222,7 +249,8 @@ TEST_F(InstanceTest, TheProxyMayDieWithoutARefusedConnection) {
 
 TEST_F(InstanceTest, OmpNumThreadsSetAtStartReachesTheReplicasOfThatNode) {
   StartHead("--num-cpus 1", "OMP_NUM_THREADS=12");
-  Penstock("start --address=127.0.0.1:6399 --num-cpus 1 --resources '{\"second\": 1}'", 0, "OMP_NUM_THREADS=5");
+  Penstock("start --address=127.0.0.1:6399 --num-cpus 1 --resources '{\"second\": 1}'", 0,
+           "OMP_NUM_THREADS=5");
   Listen();
   Deploy("a", {{"ray_actor_options", {{"num_cpus", 1}}}});
   Deploy("b", {{"ray_actor_options", {{"num_cpus", 1}, {"resources", {{"second", 1}}}}}});
@@ -243,9 +271,12 @@ TEST_F(InstanceTest, ALogicalNodeThatIsKilledTakesItsReplicasAndTheyMove) {
     const json deployment = Deployment("a");
     return deployment.at("replica_states") == json{{"RUNNING", 1}, {"STARTING", 1}};
   }));
-  EXPECT_THAT(Penstock("status"), HasSubstr("waits: fits_later: nearest is node 'head': needs 1 CPU, 0 of 1 free"));
+  EXPECT_THAT(Penstock("status"),
+              HasSubstr("waits: fits_later: nearest is node 'head': needs 1 CPU, 0 of 1 free"));
   Penstock("start --address=127.0.0.1:6399 --num-cpus 1");
-  EXPECT_TRUE(Eventually([&] { return Deployment("a").at("replica_states") == json{{"RUNNING", 2}}; }));
+  EXPECT_TRUE(Eventually([&] {
+    return Deployment("a").at("replica_states") == json{{"RUNNING", 2}};
+  }));
 }
 
 TEST_F(InstanceTest, DevicesAreAssignedAndShown) {
@@ -259,7 +290,50 @@ TEST_F(InstanceTest, DevicesAreAssignedAndShown) {
   EXPECT_EQ(Get("/b/env/CUDA_VISIBLE_DEVICES"), "200 0");
   EXPECT_EQ(Get("/c/env/HABANA_VISIBLE_MODULES"), "200 0");
   EXPECT_EQ(Get("/c/env/CUDA_VISIBLE_DEVICES"), "200 (unset)");
-  EXPECT_EQ(Deployment("a").at("replicas")[0].at("devices"), (json{{"GPU", {{{"id", "0"}, {"share", 0.5}}}}}));
+  EXPECT_EQ(Deployment("a").at("replicas")[0].at("devices"),
+            (json{{"GPU", {{{"id", "0"}, {"share", 0.5}}}}}));
+}
+
+TEST_F(InstanceTest, DevicesAreThoseThatTheNodeMaySee) {
+  StartHead("--num-cpus 4 --num-gpus 2 --resources '{\"HPU\": 1}'",
+            "CUDA_VISIBLE_DEVICES=5,GPU-3 HABANA_VISIBLE_MODULES=7,6");
+  Listen();
+  for (const char* app : {"a", "b"}) Deploy(app, {{"ray_actor_options", {{"num_gpus", 1}}}});
+  Deploy("c", {{"ray_actor_options", {{"resources", {{"HPU", 1}}}}}});
+  for (const char* app : {"a", "b", "c"}) ASSERT_TRUE(WaitRunning(app).ok());
+  EXPECT_EQ(Get("/a/env/CUDA_VISIBLE_DEVICES"), "200 5");
+  EXPECT_EQ(Get("/b/env/CUDA_VISIBLE_DEVICES"), "200 GPU-3");
+  EXPECT_EQ(Get("/c/env/HABANA_VISIBLE_MODULES"), "200 7");
+  EXPECT_EQ(Deployment("a").at("replicas")[0].at("devices"),
+            (json{{"GPU", {{{"id", "5"}, {"share", 1.0}}}}}));
+  EXPECT_THAT(
+      Penstock("start --address=127.0.0.1:6399 --num-gpus 3", 1, "CUDA_VISIBLE_DEVICES=2,3"),
+      HasSubstr("Attempting to start raylet with 3 GPU, but CUDA_VISIBLE_DEVICES contains "
+                "['2', '3']."));
+}
+
+// As Ray's: what comes after a shutdown begins anew.
+TEST_F(InstanceTest, AfterAShutdownTheProxyListensWhereItIsToldTo) {
+  StartHead();
+  Listen();
+  Deploy("a");
+  ASSERT_TRUE(WaitRunning("a").ok());
+  const int before = port_;
+  EXPECT_EQ(Get("/a"), "200 GET /a ");
+  Call("serve.shutdown", {});
+  EXPECT_EQ(Get("/a"), "no connection");
+  EXPECT_EQ(Call("serve.status", {}).at("proxies"), json::object());
+  const auto free =
+      *base::ListenTcp("127.0.0.1", 0);  // so that the old one is not just given again
+  Listen();
+  EXPECT_NE(port_, before);
+  Deploy("a");
+  ASSERT_TRUE(WaitRunning("a").ok());
+  EXPECT_EQ(Get("/a"), "200 GET /a ");
+  Call("serve.shutdown", {});
+  const json options = {{"http_options", {{"port", port_}}}};
+  EXPECT_FALSE(Call("serve.start", options).at("options_ignored")) << "the same port, at once";
+  EXPECT_NE(Get("/a"), "no connection");
 }
 
 TEST_F(InstanceTest, APortInUseIsAClearErrorAndNothingIsLeft) {
@@ -285,14 +359,118 @@ TEST_F(InstanceTest, StopLeavesNoProcessBehind) {
   EXPECT_THAT(Penstock("status", 1), HasSubstr("no Penstock instance is running"));
 }
 
+int AgentOf(const std::string& folder) {
+  return json::parse(*base::ReadFile(folder + "/info.json")).at("pid");
+}
+
+TEST_F(InstanceTest, AKilledAgentTakesTheWholeTreeAlong) {
+  StartHead();
+  Listen();
+  Deploy("a");
+  ASSERT_TRUE(WaitRunning("a").ok());
+  const int daemon = std::stoi(Get("/a/daemon").substr(4));
+  ASSERT_TRUE(Alive(daemon));
+  ::kill(AgentOf(folder_), SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return !Alive(daemon); }));
+  std::string left;
+  EXPECT_TRUE(Eventually([&] {
+    return Shell("pgrep -fa '[p]enstock .*" + folder_ + "'", &left) != 0;
+  })) << left;
+}
+
+// The process id of an agent that was killed may be anybody's by now.
+TEST_F(InstanceTest, StopTouchesNobodyElse) {
+  StartHead();
+  const std::string info = folder_ + "/info.json";
+  const int agent = AgentOf(folder_);
+  ::kill(agent, SIGKILL);
+  ASSERT_TRUE(Eventually([&] { return !Alive(agent); }));
+  const int stranger = ::fork();
+  if (stranger == 0) {
+    while (true) ::pause();
+  }
+  json text = json::parse(*base::ReadFile(info));
+  text["pid"] = stranger;
+  ASSERT_TRUE(base::WriteFileAtomic(info, text.dump()).ok());
+  EXPECT_THAT(Penstock("stop"), HasSubstr("no instance is running"));
+  EXPECT_THAT(Penstock("stop --address " + folder_, 1),
+              HasSubstr("no Penstock instance is running"));
+  EXPECT_THAT(Penstock("status", 1), HasSubstr("no Penstock instance is running"));
+  EXPECT_EQ(::waitpid(stranger, nullptr, WNOHANG), 0) << "it lives";
+  ::kill(stranger, SIGKILL);
+  ::waitpid(stranger, nullptr, 0);
+}
+
+// A service manager ends the process that it started, and it alone.
+TEST_F(InstanceTest, ATerminatedBlockTakesItsInstanceAlong) {
+  // When it runs, and while it starts.
+  for (const std::string file : {"info.json", "logs"}) {
+    const int launcher = ::fork();
+    if (launcher == 0) {
+      ::execl(PENSTOCK_BINARY, "penstock", "start", "--head", "--block", "--port", "6399", nullptr);
+      ::_exit(127);
+    }
+    std::string folder;
+    ASSERT_TRUE(Eventually([&] {
+      for (const auto& name : base::ListDir(home_)) folder = home_ + "/" + name;
+      return ::access((folder + "/" + file).c_str(), F_OK) == 0;
+    }));
+    ::kill(launcher, SIGTERM);
+    int status = 0;
+    ::waitpid(launcher, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status));
+    std::string left;
+    EXPECT_NE(Shell("pgrep -fa '[p]enstock .*" + folder + "'", &left), 0) << left;
+    base::RemoveTree(folder);
+  }
+}
+
+TEST_F(InstanceTest, TheRootBelongsToItsUserAlone) {
+  const std::string root = home_ + "/deep/root";
+  ::setenv("PENSTOCK_HOME", root.c_str(), 1);
+  StartHead();
+  EXPECT_EQ(std::filesystem::status(root).permissions(), std::filesystem::perms::owner_all);
+  EXPECT_EQ(std::filesystem::status(home_ + "/deep").permissions(),
+            std::filesystem::perms::owner_all);
+  Penstock("stop");
+  ::chmod(root.c_str(), 0777);
+  EXPECT_THAT(Penstock("start --head --port 6399", 1),
+              HasSubstr("other users may write to '" + root));
+  EXPECT_THAT(Penstock("status", 1), HasSubstr("other users may write to '" + root));
+  EXPECT_THAT(Penstock("stop", 1), HasSubstr("other users may write to '" + root));
+  ::setenv("PENSTOCK_HOME", home_.c_str(), 1);
+}
+
+TEST_F(InstanceTest, BadVariablesAreNamed) {
+  const auto refused = [&](const std::string& variable) {
+    return Penstock("start --head --port 6399", 1, variable);
+  };
+  EXPECT_THAT(refused("RAY_OVERRIDE_RESOURCES='{CPU: 1}'"),
+              HasSubstr("RAY_OVERRIDE_RESOURCES must be a JSON object of amounts, e.g. "
+                        "'{\"CPU\": 2}', got '{CPU: 1}'"));
+  EXPECT_THAT(refused("RAY_OVERRIDE_LABELS='{\"zone\": 1}'"),
+              HasSubstr("RAY_OVERRIDE_LABELS: the value of 'zone' must be a text, got 1"));
+  EXPECT_THAT(refused("RAY_SERVE_SLOW_STARTUP_WARNING_S=soon"),
+              HasSubstr("RAY_SERVE_SLOW_STARTUP_WARNING_S must be a number of seconds, 0 or more, "
+                        "got 'soon'"));
+  StartHead("--labels zone=a,rack=1",
+            "RAY_OVERRIDE_LABELS='{\"zone\": \"b\", \"ray.io/market-type\": \"spot\"}'");
+  json labels = Call("cluster.resources", {}).at("nodes")[0].at("labels");
+  labels.erase("ray.io/node-id");
+  EXPECT_EQ(labels, (json{{"zone", "b"}, {"rack", "1"}, {"ray.io/market-type", "spot"}}));
+}
+
 TEST_F(InstanceTest, BadFlagsAreNamed) {
   EXPECT_THAT(Penstock("start", 1), HasSubstr("say either --head or --address"));
-  EXPECT_THAT(Penstock("start --head --resources '{'", 1), HasSubstr("--resources must be a JSON object"));
-  EXPECT_THAT(Penstock("start --head --resources '{\"a\": 1.5}'", 1), HasSubstr("must all be whole numbers"));
+  EXPECT_THAT(Penstock("start --head --resources '{'", 1),
+              HasSubstr("--resources must be a JSON object"));
+  EXPECT_THAT(Penstock("start --head --resources '{\"a\": 1.5}'", 1),
+              HasSubstr("must all be whole numbers"));
   EXPECT_THAT(Penstock("start --head --labels nope", 1), HasSubstr("--labels must be KEY=VALUE"));
   EXPECT_THAT(Penstock("start --head --labels ray.io/x=1", 1), HasSubstr("reserved"));
   EXPECT_THAT(Penstock("start --address=10.9.8.7:6379", 1), HasSubstr("ray engine"));
-  EXPECT_THAT(Penstock("start --address=127.0.0.1:1", 1), HasSubstr("no Penstock instance is running"));
+  EXPECT_THAT(Penstock("start --address=127.0.0.1:1", 1),
+              HasSubstr("no Penstock instance is running"));
   StartHead();
   EXPECT_THAT(Penstock("start --head --port 6399", 1), HasSubstr("already running"));
 }

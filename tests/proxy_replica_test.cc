@@ -85,7 +85,8 @@ class ProxyTest : public testing_support::LoopTest {
   void Start(proxy::ServerOptions options) {
     auto listener = *base::ListenTcp("127.0.0.1", 0);
     port_ = base::LocalPort(listener);
-    server_ = std::make_unique<proxy::Server>(*loop_, std::move(listener), router_, std::move(options));
+    server_ =
+        std::make_unique<proxy::Server>(*loop_, std::move(listener), router_, std::move(options));
   }
 
   std::unique_ptr<Client> Connect() { return std::make_unique<Client>(port_); }
@@ -118,7 +119,9 @@ class ProxyTest : public testing_support::LoopTest {
     return client->text;
   }
 
-  std::string Get(const std::string& path) { return Fetch("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n"); }
+  std::string Get(const std::string& path) {
+    return Fetch("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n");
+  }
 
   ScriptedCode code_;
   replica::Runtime runtime_;
@@ -134,12 +137,15 @@ using testing::StartsWith;
 TEST_F(ProxyTest, AReplyCarriesStatusHeadersAndBody) {
   Serve();
   code_.on_start = [](const auto& call) {
-    call->Reply({.status = 418, .headers = {{"x-kind", "pot"}, {"content-type", "text/x-tea"}}}, "tea", true);
+    call->Reply({.status = 418, .headers = {{"x-kind", "pot"}, {"content-type", "text/x-tea"}}},
+                "tea", true);
   };
-  const std::string reply = Fetch("GET /conv/a?b=c HTTP/1.1\r\nHost: h\r\nX-Request-ID: my-id\r\n\r\n");
+  const std::string reply =
+      Fetch("GET /conv/a?b=c HTTP/1.1\r\nHost: h\r\nX-Request-ID: my-id\r\n\r\n");
   EXPECT_THAT(reply, StartsWith("HTTP/1.1 418 "));
-  for (const char* part : {"x-kind: pot\r\n", "content-type: text/x-tea\r\n", "content-length: 3\r\n",
-                           "x-request-id: my-id\r\n", "server: penstock\r\n", "date: ", "\r\n\r\ntea"}) {
+  for (const char* part :
+       {"x-kind: pot\r\n", "content-type: text/x-tea\r\n", "content-length: 3\r\n",
+        "x-request-id: my-id\r\n", "server: penstock\r\n", "date: ", "\r\n\r\ntea"}) {
     EXPECT_THAT(reply, HasSubstr(part));
   }
   const auto& head = code_.calls.at(0)->head();
@@ -164,10 +170,16 @@ TEST_F(ProxyTest, ARequestWithoutAnIdGetsOneAndTheApplicationSeesIt) {
 TEST_F(ProxyTest, TheLongestPrefixWinsAtSegmentBoundaries) {
   Serve();
   code_.on_start = [](const auto& call) { AnswerHttp(*call, std::string(call->head().app)); };
-  const std::vector<std::pair<std::string, std::string>> rows{
-      {"/", "root"},      {"/convx", "root"},      {"/conv", "conv"},    {"/conv/", "conv"},
-      {"/conv?x", "conv"}, {"/conv/deep", "deep"}, {"/conv/deep/x", "deep"}, {"/conv/deeper", "conv"},
-      {"/c%6fnv/x", "conv"}, {"http://h/conv/x", "conv"}};
+  const std::vector<std::pair<std::string, std::string>> rows{{"/", "root"},
+                                                              {"/convx", "root"},
+                                                              {"/conv", "conv"},
+                                                              {"/conv/", "conv"},
+                                                              {"/conv?x", "conv"},
+                                                              {"/conv/deep", "deep"},
+                                                              {"/conv/deep/x", "deep"},
+                                                              {"/conv/deeper", "conv"},
+                                                              {"/c%6fnv/x", "conv"},
+                                                              {"http://h/conv/x", "conv"}};
   for (const auto& [path, app] : rows) EXPECT_THAT(Get(path), HasSubstr("\r\n\r\n" + app)) << path;
 }
 
@@ -175,13 +187,20 @@ TEST_F(ProxyTest, BuiltinPathsAndRefusalsHaveServesWords) {
   Start({});
   EXPECT_THAT(Get("/-/healthz"), HasSubstr("503 Service Unavailable"));
   EXPECT_THAT(Get("/-/routes"), HasSubstr("Route table is not populated yet."));
-  EXPECT_THAT(Get("/nope"), HasSubstr("Path '/nope' not found. Ping http://.../-/routes for available routes."));
+  // A proxy that has just started cannot say that there is no such application.
+  EXPECT_THAT(Get("/nope"), StartsWith("HTTP/1.1 503 "));
+  router_.Apply({.epoch = 1, .full = true, .http = {{}}});
+  EXPECT_THAT(Get("/nope"),
+              HasSubstr("Path '/nope' not found. Ping http://.../-/routes for available routes."));
   Serve();
   EXPECT_THAT(Get("/-/healthz"), HasSubstr("\r\n\r\nsuccess"));
-  EXPECT_THAT(Get("/-/routes"), HasSubstr(R"({"/":"root","/conv":"conv","/conv/deep":"deep","/dead":"dead"})"));
+  EXPECT_THAT(Get("/-/routes"),
+              HasSubstr(R"({"/":"root","/conv":"conv","/conv/deep":"deep","/dead":"dead"})"));
   const std::string dead = Get("/dead");
   EXPECT_THAT(dead, StartsWith("HTTP/1.1 503 "));
-  EXPECT_THAT(dead, HasSubstr("Deployment(name='Dead', app='dead') is unavailable because it failed to deploy."));
+  EXPECT_THAT(
+      dead,
+      HasSubstr("Deployment(name='Dead', app='dead') is unavailable because it failed to deploy."));
 }
 
 TEST_F(ProxyTest, AFullQueueIsToldWithTheConfiguredStatus) {
@@ -210,7 +229,8 @@ TEST_F(ProxyTest, OneConnectionCarriesManyRequestsAlsoPipelined) {
   code_.on_start = [](const auto& call) { AnswerHttp(*call, std::string(call->head().target)); };
   const auto client = Connect();
   std::string pipeline;
-  for (int i = 0; i < 50; ++i) pipeline += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: h\r\n\r\n";
+  for (int i = 0; i < 50; ++i)
+    pipeline += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: h\r\n\r\n";
   pipeline += "GET /-/healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
   client->Send(pipeline);
   UntilClosed(*client);
@@ -233,10 +253,12 @@ TEST_F(ProxyTest, BodiesArriveWholeHoweverTheyAreSent) {
     call->SetOnBody(collect);
     collect();
   };
-  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, std::size_t{65536}, std::size_t{3'000'000}}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{5}, std::size_t{65536}, std::size_t{3'000'000}}) {
     body.clear();
     const auto client = Connect();
-    client->Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+    client->Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) +
+                 "\r\n\r\n");
     const std::string content(size, 'b');
     for (std::size_t at = 0; at < size; at += 50'000) {
       client->Send(std::string_view(content).substr(at, 50'000));
@@ -324,11 +346,11 @@ TEST_F(ProxyTest, A204HasNoBodyAndNoLength) {
 
 TEST_F(ProxyTest, MalformedRequestsGet400AndTheConnectionEnds) {
   Serve();
-  for (const char* bad : {"GET\r\n\r\n", "NOT A REQUEST\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
-                          "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-                          "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-                          "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-                          "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+  for (const char* bad :
+       {"GET\r\n\r\n", "NOT A REQUEST\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
+        "GET / HTTP/1.1\r\nno colon\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
     const auto client = Connect();
     client->Send(bad);
     UntilClosed(*client);
@@ -355,7 +377,8 @@ TEST_F(ProxyTest, BodiesBeyondTheLimitGet413) {
   chunked->Send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3ff\r\n" +
                 std::string(1023, 'x') + "\r\n");
   UntilText(*chunked, "HTTP/1.1 413 ");
-  EXPECT_EQ(code_.cancelled, static_cast<int>(code_.calls.size())) << "what was started is cancelled";
+  EXPECT_EQ(code_.cancelled, static_cast<int>(code_.calls.size()))
+      << "what was started is cancelled";
 }
 
 TEST_F(ProxyTest, ADisconnectCancelsTheRequest) {
@@ -439,9 +462,13 @@ TEST_F(ProxyTest, UpgradesAreRefusedInWords) {
 
 TEST_F(ProxyTest, TheModelIdHeaderIsNormalised) {
   Serve();
-  code_.on_start = [](const auto& call) { AnswerHttp(*call, std::string(call->head().multiplexed_model_id)); };
-  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nServe-Multiplexed-Model-Id: m1\r\n\r\n"), testing::EndsWith("m1"));
-  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nserve_multiplexed_model_id: m2\r\n\r\n"), testing::EndsWith("m2"));
+  code_.on_start = [](const auto& call) {
+    AnswerHttp(*call, std::string(call->head().multiplexed_model_id));
+  };
+  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nServe-Multiplexed-Model-Id: m1\r\n\r\n"),
+              testing::EndsWith("m1"));
+  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nserve_multiplexed_model_id: m2\r\n\r\n"),
+              testing::EndsWith("m2"));
 }
 
 TEST_F(ProxyTest, EveryRequestIsALineInTheAccessLog) {
@@ -449,10 +476,52 @@ TEST_F(ProxyTest, EveryRequestIsALineInTheAccessLog) {
   code_.on_start = [](const auto& call) { AnswerHttp(*call, ""); };
   Fetch("GET /conv/x HTTP/1.1\r\nHost: h\r\nx-request-id: id1\r\n\r\n");
   Get("/nope/at/all");
+  Get("/-/healthz");
+  Get("/-/routes");
   server_.reset();
   const std::string log = *base::ReadFile(Path("access.log"));
-  EXPECT_THAT(log, testing::ContainsRegex("INFO 20[0-9-]+ [0-9:,]+ proxy 127.0.0.1 id1 -- GET /conv 200 [0-9.]+ms\n"));
+  EXPECT_THAT(log, testing::ContainsRegex(
+                       "INFO 20[0-9-]+ [0-9:,]+ proxy 127.0.0.1 id1 -- GET /conv 200 [0-9.]+ms\n"));
   EXPECT_THAT(log, HasSubstr("-- GET / 200 "));
+  EXPECT_THAT(log, testing::Not(HasSubstr("/-/"))) << "probes are no news";
+}
+
+TEST_F(ProxyTest, AClientSetsItsOwnTimeout) {
+  Serve({.request_timeout_s = 60});
+  const std::string reply =
+      Fetch("GET /conv HTTP/1.1\r\nHost: h\r\nx-request-timeout-seconds: 0.05\r\n\r\n");
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 408 "));
+  EXPECT_THAT(reply, HasSubstr("timed out after 0.05s."));
+}
+
+TEST_F(ProxyTest, AClientsTimeoutOfZeroIsNoneAndNonsenseIsTheDefault) {
+  Serve({.request_timeout_s = 0.05});
+  const auto patient = Connect();
+  patient->Send("GET /conv HTTP/1.1\r\nHost: h\r\nx-request-timeout-seconds: 0\r\n\r\n");
+  const std::string reply =
+      Fetch("GET /conv HTTP/1.1\r\nHost: h\r\nx-request-timeout-seconds: 5x\r\n\r\n");
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 408 "));  // later than the first one's would have come
+  EXPECT_EQ(patient->text, "");
+  code_.calls.at(0)->Reply({.status = 200}, "late", true);
+  UntilText(*patient, "late");
+}
+
+TEST_F(ProxyTest, ARequestMayOutliveItsClient) {
+  Serve();
+  const auto client = Connect();
+  client->Send("GET /conv HTTP/1.1\r\nHost: h\r\nx-request-disconnect-disabled: ?1\r\n\r\n");
+  Until([&] { return code_.calls.size() == 1; });
+  client->Close();
+  Until([&] { return server_->connections() == 0; });
+  Settle();
+  EXPECT_FALSE(code_.calls.at(0)->cancelled());
+  // More than a window: nobody reads it, and nobody is held up.
+  code_.calls.at(0)->Reply({.status = 200}, "", false);
+  for (int i = 0; i < 8; ++i)
+    code_.calls.at(0)->Send(std::string(base::kBodyWindow / 4, 'x'), false);
+  Until([&] { return code_.calls.at(0)->writable(); });
+  code_.calls.at(0)->Send("", true);
+  Until([&] { return runtime_.ongoing() == 0; });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Routers and replicas over real sockets: admission, refusal, order, draining, death.
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
 
 #include <memory>
 #include <string>
@@ -7,10 +8,7 @@
 
 #include "base/protocol.h"
 #include "base/socket.h"
-#include "replica/runtime.h"
-#include "route/router.h"
-#include "support/loop_fixture.h"
-#include "support/scripted_code.h"
+#include "support/router_fixture.h"
 
 namespace penstock {
 namespace {
@@ -19,80 +17,10 @@ using base::RequestHead;
 using route::Exchange;
 using route::Failure;
 using route::RouteUpdate;
-using testing_support::ScriptedCode;
-
-const DeploymentId kId{"app", "d"};
-
-// A caller that remembers what it was told.
-class Caller final : public route::ReplySink {
- public:
-  // A sink is borrowed by its exchange: who goes away cancels.
-  ~Caller() override {
-    if (exchange) exchange->Cancel();
-  }
-
-  void OnReply(std::string_view payload, std::uint8_t flags) override { Piece(payload, flags); }
-  void OnBody(std::string_view piece, std::uint8_t flags) override { Piece(piece, flags); }
-  void OnCredit(std::uint32_t bytes) override { credit += bytes; }
-  void OnFailure(const Failure& why) override {
-    failure = why;
-    done = true;
-  }
-
-  std::shared_ptr<Exchange> exchange;
-  std::string body;
-  std::uint32_t credit = 0;
-  bool done = false;
-  bool raised = false;
-  std::optional<Failure> failure;
-
- private:
-  void Piece(std::string_view piece, std::uint8_t flags) {
-    body += piece;
-    done = (flags & base::kEnd) != 0;
-    raised = raised || (flags & base::kFailure) != 0;
-  }
-};
-
-struct Replica {
-  Replica(base::Loop& loop, const std::string& path, int limit) : runtime(loop, code) {
-    runtime.SetMaxOngoing(limit);
-    EXPECT_TRUE(runtime.Listen(path).ok());
-  }
-  ScriptedCode code;
-  replica::Runtime runtime;
-};
-
-class RouterReplicaTest : public testing_support::LoopTest {
- protected:
-  // Makes a replica and tells the router of all there are.
-  Replica& AddReplica(int limit) {
-    const std::string id = "r" + std::to_string(route_.replicas.size());
-    replicas_.push_back(std::make_unique<Replica>(*loop_, Path(id), limit));
-    route_.max_ongoing_requests = limit;
-    route_.replicas.push_back({.id = id, .socket = Path(id), .node = "n"});
-    Publish();
-    return *replicas_.back();
-  }
-
-  void Publish(base::Loop* = nullptr) {
-    RouteUpdate update{.epoch = ++epoch_};
-    update.deployments.push_back(route_);
-    router_.Apply(update);
-  }
-
-  std::shared_ptr<Exchange> Ask(Caller& caller, const std::string& text, bool end = true) {
-    std::string payload;
-    base::AppendRequestHead(payload, RequestHead{.kind = base::CallKind::kCall, .method = text});
-    caller.exchange = router_.Queue(kId).Start(std::move(payload), end, caller);
-    return caller.exchange;
-  }
-
-  std::uint64_t epoch_ = 0;
-  route::DeploymentRoute route_{.id = kId};
-  std::vector<std::unique_ptr<Replica>> replicas_;
-  route::Router router_{*loop_};
-};
+using testing_support::Caller;
+using testing_support::kId;
+using testing_support::Replica;
+using testing_support::RouterReplicaTest;
 
 TEST_F(RouterReplicaTest, ARequestIsAnswered) {
   Replica& replica = AddReplica(5);
@@ -115,6 +43,55 @@ TEST_F(RouterReplicaTest, RequestsWaitForTheFirstReplica) {
   Replica& replica = AddReplica(1);
   Until([&] { return replica.code.calls.size() == 1; });
   EXPECT_EQ(router_.Queue(kId).queued(), 0u);
+}
+
+// A replica that says it speaks another version of the wire.
+class Foreigner final : private base::FdHandler {
+ public:
+  Foreigner(base::Loop& loop, const std::string& path)
+      : loop_(loop), listener_(*base::ListenUnix(path)) {
+    loop_.Watch(listener_.get(), EPOLLIN, *this);
+  }
+  ~Foreigner() override { loop_.Unwatch(listener_.get(), *this); }
+
+  // Says hello, after whatever the router sent on the strength of a connection.
+  void Hello() {
+    connection_->Send(base::HelloHead(), base::EncodeHello({.version = 999, .role = "replica"}));
+  }
+
+  int requests = 0;
+
+ private:
+  void OnEvents(std::uint32_t) override {
+    connection_ = base::Connection::Open(
+        loop_, base::Accept(listener_), base::kMaxDataPayload,
+        {.on_frame =
+             [this](const base::Frame& frame) {
+               requests += frame.head.kind == base::FrameKind::kRequest ? 1 : 0;
+             },
+         .on_closed = [](const std::string&) {}});
+  }
+
+  base::Loop& loop_;
+  base::UniqueFd listener_;
+  std::shared_ptr<base::Connection> connection_;
+};
+
+TEST_F(RouterReplicaTest, WhatWasSentToAReplicaOfAnotherVersionFails) {
+  Foreigner foreigner(*loop_, Path("foreign"));
+  route_.replicas.push_back({.id = "foreign", .socket = Path("foreign"), .node = "n"});
+  Publish();
+  Caller caller;
+  Ask(caller, "hello");
+  Until([&] { return foreigner.requests == 1; });
+  foreigner.Hello();
+  Until([&] { return caller.done; });
+  ASSERT_TRUE(caller.failure);
+  EXPECT_EQ(caller.failure->kind, Failure::Kind::kReplicaDied);
+  EXPECT_NE(caller.failure->message.find("version"), std::string::npos) << caller.failure->message;
+  Caller late;
+  Ask(late, "again");
+  EXPECT_EQ(router_.Queue(kId).queued(), 1u) << "it waits for one that can be understood";
 }
 
 TEST_F(RouterReplicaTest, NeverMoreThanTheLimitRunsAndOrderIsKept) {

@@ -27,9 +27,9 @@ struct AutoscalingSpec {
   std::optional<double> downscale_smoothing_factor;
   std::optional<double> upscaling_factor;  // > 0; gain, before the two above
   std::optional<double> downscaling_factor;
-  double upscale_delay_s = 30;                        // >= 0
-  double downscale_delay_s = 600;                     // >= 0
-  std::optional<double> downscale_to_zero_delay_s;    // >= 0; absent: downscale_delay_s
+  double upscale_delay_s = 30;                      // >= 0
+  double downscale_delay_s = 600;                   // >= 0
+  std::optional<double> downscale_to_zero_delay_s;  // >= 0; absent: downscale_delay_s
   Aggregation aggregation_function = Aggregation::kMean;
 
   // upscaling_factor, else upscale_smoothing_factor, else smoothing_factor.
@@ -83,19 +83,19 @@ struct BackpressureSpec {
 // One deployment.
 struct DeploymentSpec {
   std::string name;
-  int num_replicas = 1;  // >= 1; what is wanted when `autoscaling` is absent
+  int num_replicas = 1;          // >= 1; what is wanted when `autoscaling` is absent
   int max_ongoing_requests = 5;  // > 0; per replica, over all callers
   int max_queued_requests = -1;  // -1: no limit, else >= 1; per caller
   BackpressureSpec backpressure;
-  std::string user_config = "null";         // JSON
-  double graceful_shutdown_timeout_s = 20;  // >= 0
-  double graceful_shutdown_wait_loop_s = 2; // >= 0
-  double health_check_period_s = 10;        // > 0
-  double health_check_timeout_s = 30;       // > 0
-  int max_constructor_retry_count = 20;     // > 0
-  double rolling_update_percentage = 0.2;   // (0, 1]
-  int max_surge_percent = 0;                // 0..100
-  std::optional<int> max_replicas_per_node; // 1..100
+  std::string user_config = "null";          // JSON
+  double graceful_shutdown_timeout_s = 20;   // >= 0
+  double graceful_shutdown_wait_loop_s = 2;  // >= 0
+  double health_check_period_s = 10;         // > 0
+  double health_check_timeout_s = 30;        // > 0
+  int max_constructor_retry_count = 20;      // > 0
+  double rolling_update_percentage = 0.2;    // (0, 1]
+  int max_surge_percent = 0;                 // 0..100
+  std::optional<int> max_replicas_per_node;  // 1..100
   std::optional<AutoscalingSpec> autoscaling;
   ReplicaResources replica_resources;
 

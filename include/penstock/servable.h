@@ -8,7 +8,7 @@
 //   PENSTOCK_SERVABLE(Echo)
 //
 // Build it with the compiler and standard library that Penstock was built with, as a shared
-// library; `penstock run --library` and the control API name its path.
+// library; a deploy over the control protocol names its path (docs/design/control-protocol.md).
 #pragma once
 
 #include <memory>
@@ -21,8 +21,8 @@ namespace penstock {
 
 // One HTTP request. Everything is borrowed until Answer returns.
 struct ServedRequest {
-  std::string_view method;      // "GET"
-  std::string_view target;      // path and query, as received
+  std::string_view method;  // "GET"
+  std::string_view target;  // path and query, as received
   std::string_view request_id;
   std::vector<std::pair<std::string_view, std::string_view>> headers;  // names in lower case
   std::string_view body;
@@ -54,8 +54,9 @@ class Servable {
 }  // namespace penstock
 
 // Makes `Class`, which has a default constructor, the servable of its shared object.
-#define PENSTOCK_SERVABLE(Class)                                                     \
-  extern "C" __attribute__((visibility("default"))) penstock::Servable*              \
-  penstock_make_servable() {                                                         \
-    return std::make_unique<Class>().release();                                      \
+// NOLINTBEGIN(bugprone-macro-parentheses): it is a declaration
+#define PENSTOCK_SERVABLE(Class)                                                                   \
+  extern "C" __attribute__((visibility("default"))) penstock::Servable* penstock_make_servable() { \
+    return std::make_unique<Class>().release();                                                    \
   }
+// NOLINTEND(bugprone-macro-parentheses)

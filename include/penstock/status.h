@@ -62,7 +62,8 @@ inline Status Internal(std::string message) { return {Code::kInternal, std::move
 template <class T>
 class [[nodiscard]] Result {
  public:
-  // NOLINTNEXTLINE(google-explicit-constructor): `return value;` and `return status;` must read well.
+  // NOLINTNEXTLINE(google-explicit-constructor): `return value;` and `return status;` must read
+  // well.
   Result(T value) : value_(std::move(value)) {}
   // Pre: !status.ok().
   // NOLINTNEXTLINE(google-explicit-constructor)

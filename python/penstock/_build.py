@@ -11,13 +11,17 @@ import io
 import logging
 import os
 import sys
+import types
 from typing import Any, Optional
 
 import cloudpickle
 
+from penstock._foreign import reduce_foreign
 from penstock._packages import stage_runtime_env
 from penstock.serve.deployment import Application, Deployment
+from penstock.serve.exceptions import RayServeException
 from penstock.serve.handle import DeploymentHandle
+from penstock.serve.ingress import ingress_of
 
 __all__ = ["BuiltApp", "build"]
 
@@ -36,6 +40,8 @@ class BuiltApp:
         self._names: dict[int, str] = {}  # id of an Application -> name of its deployment
         self._kept: list[Application] = []  # so that ids stay taken
         self._deployments: list[dict[str, Any]] = []
+        self._with_ingress: list[str] = []  # deployments that serve an ASGI application
+        self._docs_path = ""
         self._code: dict[str, bytes] = {}
 
     def add(self, app: Application) -> str:
@@ -48,6 +54,9 @@ class BuiltApp:
         code = self._pickle(deployment)
         name = self._free_name(deployment.name)
         self._names[id(app)] = name
+        if (ingress := ingress_of(deployment.func_or_class)) is not None:
+            self._with_ingress.append(name)
+            self._docs_path = ingress.docs_path
         digest = hashlib.sha256(code).hexdigest()
         self._code[digest] = code
         self._deployments.append(
@@ -68,6 +77,14 @@ class BuiltApp:
         if name != wanted:
             logger.warning("Deployment name '%s' is used twice; one is renamed to '%s'.", wanted, name)
         return name
+
+    def check(self) -> None:
+        """RayServeException when more than one deployment serves an ASGI application."""
+        if len(self._with_ingress) > 1:
+            raise RayServeException(
+                f'Found multiple FastAPI deployments in application "{self.name}": {sorted(self._with_ingress)}. '
+                "Please only include one deployment with @serve.ingress in your application to avoid this issue."
+            )
 
     def _pickle(self, deployment: Deployment) -> bytes:
         buffer = io.BytesIO()
@@ -97,6 +114,7 @@ class BuiltApp:
             "name": self.name,
             "route_prefix": self.route_prefix,
             "ingress": self.ingress,
+            "docs_path": self._docs_path,
             "launch": {"python": sys.executable, "sys_path": _sys_path(), "cwd": os.getcwd()},
             "deployments": self._deployments,
             "code": [{"sha256": digest, "size": len(code)} for digest, code in self._code.items()],
@@ -112,7 +130,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Application):
             return DeploymentHandle, (self._built.add(obj), self._built.name)
-        return super().reducer_override(obj)
+        if isinstance(obj, types.CodeType):
+            return self._reduce_code(obj)
+        reduced = reduce_foreign(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
+
+    def _reduce_code(self, code: types.CodeType) -> Any:
+        """As cloudpickle does, but with the file's name: a traceback then shows the line."""
+        make, parts = self.dispatch_table[types.CodeType](code)
+        return make, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
 
 
 def _sys_path() -> list[str]:
@@ -126,4 +152,5 @@ def build(
     """The whole graph below ``target``. TypeError or pickling errors name what cannot be shipped."""
     built = BuiltApp(name, route_prefix, runtime_env, folder)
     built.ingress = built.add(target)
+    built.check()
     return built

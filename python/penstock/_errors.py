@@ -46,7 +46,7 @@ class RayTaskError(RayError):
         if isinstance(self.cause, RayTaskError):
             return self.cause
         try:
-            dual = _dual_type(cause_type)
+            dual = _dual_type(cause_type)  # type: ignore[arg-type] # types are hashable
             error: BaseException = dual.__new__(dual)
         except TypeError:  # a type that cannot be subclassed, or made without arguments
             return self

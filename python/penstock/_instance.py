@@ -81,7 +81,7 @@ def start_embedded(
     labels: Optional[dict[str, str]] = None,
 ) -> Instance:
     """Starts an instance of our own. RuntimeError or ValueError with the reason when it cannot."""
-    command = [executable(), "node", "--head", "--embedded"]
+    command = [executable(), "guard", "--head", "--embedded"]
     for flag, amount in (
         ("--num-cpus", num_cpus),
         ("--num-gpus", num_gpus),
@@ -108,12 +108,12 @@ def start_embedded(
     os.close(agent_report)
     with os.fdopen(report) as reader:
         line = reader.readline()
-    answer = json.loads(line) if line else {"ok": False}
+    answer: dict[str, Any] = json.loads(line) if line else {"ok": False}
     if not answer["ok"]:
         os.close(lifeline)
         _, words = agent.communicate()
         message = answer.get("message") or words.decode(errors="replace").strip()
-        raise ValueError(message or f"`{command[0]} node` ended with {agent.returncode}")
+        raise ValueError(message or f"`{command[0]} guard` ended with {agent.returncode}")
     assert agent.stderr is not None
     agent.stderr.close()
     return _adopt(Instance(answer["folder"], answer["address"], agent=agent, lifeline=lifeline))

@@ -66,9 +66,7 @@ def get(object_refs: Any, *, timeout: Optional[float] = None) -> Any:
             )
         for ref in object_refs:
             if not isinstance(ref, ObjectRef):
-                raise TypeError(
-                    f"Attempting to call `get` on the value {ref}, which is not an ray.ObjectRef."
-                )
+                raise TypeError(f"Attempting to call `get` on the value {ref}, which is not an ray.ObjectRef.")
         return [ref.resolve(timeout) for ref in object_refs]
     except GetTimeoutError:
         raise

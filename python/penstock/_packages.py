@@ -44,7 +44,7 @@ def _digest(folder: str, paths: list[str]) -> str:
         full = os.path.join(folder, path)
         digest.update(path.encode() + b"\0" + str(os.stat(full).st_mode).encode() + b"\0")
         with open(full, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):  # noqa: B023 - read at once
+            for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
         digest.update(b"\0")
     return digest.hexdigest()[:32]

@@ -22,19 +22,21 @@ namespace {
 
 using nlohmann::json;
 
-json Parse(const std::string& text) { return json::parse(text, nullptr, /*allow_exceptions=*/false); }
+json Parse(const std::string& text) {
+  return json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
 
 nb::tuple CallOnce(const std::string& folder, const std::string& method, const std::string& params,
                    const nb::bytes& blob, double timeout_s) {
   base::Message message{Parse(params), std::string(View(blob))};
   const auto answer = [&] {
-    const nb::gil_scoped_release released;
-    return base::CallOnce(folder, method, message,
-                          {.timeout = FromSeconds(timeout_s < 0 ? kForever_s : timeout_s),
-                           .interrupted = [] {
-                             const nb::gil_scoped_acquire gil;
-                             return PyErr_CheckSignals() != 0;
-                           }});
+    const ReleasedGil released;
+    return base::CallOnce(
+        folder, method, message,
+        {.timeout = FromSeconds(timeout_s < 0 ? kForever_s : timeout_s), .interrupted = [] {
+           const nb::gil_scoped_acquire gil;
+           return PyErr_CheckSignals() != 0;
+         }});
   }();
   if (!answer.ok()) Raise(answer.status());
   return nb::make_tuple(Text(answer->json.dump(-1, ' ', false, json::error_handler_t::replace)),
@@ -43,7 +45,8 @@ nb::tuple CallOnce(const std::string& folder, const std::string& method, const s
 
 std::string FindInstance(const std::string& address) {
   const auto info = Unwrap(base::FindInstance(address));
-  return json({{"folder", info.folder}, {"address", info.Address()}, {"pid", info.pid}}).dump();
+  return json({{"folder", info.folder}, {"address", info.Address()}, {"pid", info.agent.pid}})
+      .dump();
 }
 
 }  // namespace
@@ -53,8 +56,9 @@ void BindControl(nb::module_& module) {
              nb::arg("blob"), nb::arg("timeout_s"),
              "Calls the controller of the instance in `folder`; returns (json, bytes). Negative "
              "time-out: for ever. Interruptible.");
-  module.def("find_instance", &FindInstance, nb::arg("address"),
-             "The instance at an address, as JSON {folder, address, pid}. KeyError when none runs.");
+  module.def(
+      "find_instance", &FindInstance, nb::arg("address"),
+      "The instance at an address, as JSON {folder, address, pid}. KeyError when none runs.");
   module.def(
       "merge_options",
       [](const std::string& before, const std::string& call) {

@@ -1,5 +1,7 @@
 #include "convert.h"
 
+#include <unistd.h>
+
 namespace penstock::python {
 namespace {
 
@@ -32,6 +34,23 @@ PyRef::PyRef(nb::object object) {
     const nb::gil_scoped_acquire gil;
     delete held;
   });
+}
+
+namespace {
+
+bool InterpreterIsEnding() {
+#if PY_VERSION_HEX >= 0x030d0000
+  return Py_IsFinalizing() != 0;
+#else
+  return _Py_IsFinalizing() != 0;
+#endif
+}
+
+}  // namespace
+
+ReleasedGil::~ReleasedGil() {
+  while (InterpreterIsEnding()) ::pause();  // until the process is gone
+  PyEval_RestoreThread(state_);
 }
 
 void WithGil(const std::function<void()>& code) {
@@ -71,8 +90,8 @@ std::vector<base::ReplyHead::Header> HeadersFrom(const nb::list& list) {
 }
 
 nb::str Text(std::string_view text) {
-  return nb::steal<nb::str>(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()),
-                                                 "surrogateescape"));
+  return nb::steal<nb::str>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape"));
 }
 
 }  // namespace penstock::python

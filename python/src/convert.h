@@ -35,6 +35,21 @@ class PyRef {
 // go: it is reported as unraisable.
 void WithGil(const std::function<void()>& code);
 
+// Lets other threads run Python while this one waits for something native.
+//
+// A daemon thread may still wait when the interpreter ends. It must not come back then: taking
+// the GIL ends the thread by unwinding, through frames that do not allow it.
+class ReleasedGil {
+ public:
+  ReleasedGil() : state_(PyEval_SaveThread()) {}
+  ~ReleasedGil();
+  ReleasedGil(const ReleasedGil&) = delete;
+  ReleasedGil& operator=(const ReleasedGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
 // Raises the Python exception that stands for the status: ValueError, TypeError, KeyError,
 // NotImplementedError, TimeoutError, ConnectionError, RuntimeError.
 [[noreturn]] void Raise(const Status& status);

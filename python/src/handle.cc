@@ -1,8 +1,10 @@
 #include "handle.h"
 
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <chrono>
 #include <utility>
@@ -17,28 +19,85 @@ namespace {
 // How often a blocked main thread looks for signals.
 constexpr auto kSignalPeriod = std::chrono::milliseconds(100);
 
+// The head of a method call.
+std::string CallHead(const std::string& app, const std::string& method,
+                     const std::string& request_id, const std::string& route,
+                     const std::string& model_id, bool stream) {
+  base::RequestHead head{.kind = base::CallKind::kCall};
+  head.flags = stream ? base::kStreamReply : std::uint8_t{0};
+  head.request_id = request_id;
+  head.app = app;
+  head.route = route;
+  head.multiplexed_model_id = model_id;
+  head.method = method;
+  std::string payload;
+  base::AppendRequestHead(payload, head);
+  return payload;
+}
+
 }  // namespace
 
 // ---- a call ---------------------------------------------------------------------------------
 
-void PyCall::Begin(route::DeploymentQueue& queue, std::string payload) {
+void PyCall::Begin(route::DeploymentQueue& queue, std::string payload, const std::string& replica) {
   self_ = shared_from_this();
   const bool small = payload.size() <= base::kInlineBody;
   if (!small) {
     unsent_ = payload.substr(base::kInlineBody);
     payload.resize(base::kInlineBody);
   }
-  auto exchange = queue.Start(std::move(payload), small, *this);
+  if (!replica.empty()) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    replica_ = replica;
+  }
+  auto exchange = replica.empty() ? queue.Start(std::move(payload), small, *this)
+                                  : queue.StartAt(replica, std::move(payload), small, *this);
   if (!exchange->done()) exchange_ = std::move(exchange);
+}
+
+void PyCall::Reserve(route::DeploymentQueue& queue, std::string head) {
+  self_ = shared_from_this();
+  holds_ = true;
+  auto exchange = queue.Start(std::move(head), /*end=*/false, *this);
+  if (!exchange->done()) exchange_ = std::move(exchange);
+}
+
+void PyCall::Dispatch(const nb::bytes& arguments) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    reserved_ = false;
+  }
+  loop_->Run([self = shared_from_this(), rest = std::string(View(arguments))]() mutable {
+    self->holds_ = false;
+    self->unsent_ = std::move(rest);
+    if (self->exchange_) self->SendRest();
+  });
+}
+
+bool PyCall::reserved() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return reserved_;
 }
 
 void PyCall::OnCredit(std::uint32_t bytes) {
   credit_ += bytes;
+  if (!holds_) return SendRest();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    replica_ = exchange_->replica();
+    reserved_ = true;
+  }
+  Tell();
+}
+
+void PyCall::SendRest() {
   while (!unsent_.empty() && credit_ > 0) {
-    const std::size_t n = std::min<std::size_t>(unsent_.size(), credit_);
-    exchange_->SendBody(std::string_view(unsent_).substr(0, n), n == unsent_.size());
+    const std::string_view rest = std::string_view(unsent_).substr(sent_);
+    const std::size_t n = std::min<std::size_t>(rest.size(), credit_);
+    exchange_->SendBody(rest.substr(0, n), n == rest.size());
     credit_ -= static_cast<std::uint32_t>(n);
-    unsent_.erase(0, n);
+    sent_ += n;
+    if (sent_ == unsent_.size()) unsent_.clear();
   }
 }
 
@@ -90,6 +149,7 @@ void PyCall::Finish(Outcome outcome) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     outcome_ = outcome;
+    reserved_ = false;
   }
   Tell();
 }
@@ -111,7 +171,7 @@ bool PyCall::Wait(double timeout_s) {
                             FromSeconds(timeout_s < 0 ? kForever_s : timeout_s));
   while (true) {
     {
-      const nb::gil_scoped_release released;
+      const ReleasedGil released;
       std::unique_lock<std::mutex> lock(mutex_);
       const auto until = std::min(deadline, std::chrono::steady_clock::now() + kSignalPeriod);
       if (ready_.wait_until(lock, until, [this] { return Ready(); })) return true;
@@ -188,8 +248,7 @@ struct PyRouter::Native {
 
 PyRouter::PyRouter(std::shared_ptr<PyLoop> loop, const std::string& folder, const std::string& name)
     : loop_(std::move(loop)) {
-  loop_->RunAndWait(
-      [&] { native_ = std::make_unique<Native>(loop_->native(), folder, name); });
+  loop_->RunAndWait([&] { native_ = std::make_unique<Native>(loop_->native(), folder, name); });
 }
 
 PyRouter::~PyRouter() { Close(); }
@@ -205,31 +264,49 @@ void PyRouter::Close() {
 std::shared_ptr<PyCall> PyRouter::Start(const std::string& app, const std::string& deployment,
                                         const std::string& method, const std::string& request_id,
                                         const std::string& route, const std::string& model_id,
-                                        bool stream, const nb::bytes& arguments) {
+                                        bool stream, const nb::bytes& arguments,
+                                        const std::string& replica) {
   if (!native_) Raise(Status(Code::kFailedPrecondition, "The handle's router has been shut down."));
-  std::string payload;
-  base::RequestHead head{.kind = base::CallKind::kCall};
-  head.flags = stream ? base::kStreamReply : std::uint8_t{0};
-  head.request_id = request_id;
-  head.app = app;
-  head.route = route;
-  head.multiplexed_model_id = model_id;
-  head.method = method;
-  base::AppendRequestHead(payload, head);
+  std::string payload = CallHead(app, method, request_id, route, model_id, stream);
   payload += View(arguments);
   auto call = std::make_shared<PyCall>(loop_, stream);
-  loop_->Run([this, call, id = DeploymentId{app, deployment}, payload = std::move(payload)]() mutable {
-    call->Begin(native_->router.Queue(id), std::move(payload));
+  loop_->Run([this, call, id = DeploymentId{app, deployment}, replica,
+              payload = std::move(payload)]() mutable {
+    call->Begin(native_->router.Queue(id), std::move(payload), replica);
   });
   return call;
 }
 
-std::size_t PyRouter::CountReplicas(const std::string& app, const std::string& deployment) {
-  std::size_t count = 0;
-  loop_->RunAndWait([&] {
-    if (native_) count = native_->router.Queue({app, deployment}).route().replicas.size();
+std::shared_ptr<PyCall> PyRouter::Reserve(const std::string& app, const std::string& deployment,
+                                          const std::string& method, const std::string& request_id,
+                                          const std::string& route, const std::string& model_id,
+                                          bool stream) {
+  if (!native_) Raise(Status(Code::kFailedPrecondition, "The handle's router has been shut down."));
+  auto call = std::make_shared<PyCall>(loop_, stream);
+  loop_->Run([this, call, id = DeploymentId{app, deployment},
+              head = CallHead(app, method, request_id, route, model_id, stream)]() mutable {
+    call->Reserve(native_->router.Queue(id), std::move(head));
   });
-  return count;
+  return call;
+}
+
+std::vector<std::pair<std::string, std::string>> PyRouter::Replicas(const std::string& app,
+                                                                    const std::string& deployment) {
+  std::vector<std::pair<std::string, std::string>> replicas;
+  loop_->RunAndWait([&] {
+    if (!native_) return;
+    for (const auto& replica : native_->router.Queue({app, deployment}).route().replicas) {
+      replicas.emplace_back(replica.id, replica.node);
+    }
+  });
+  return replicas;
+}
+
+void PyRouter::WhenKnown(const std::string& app, const std::string& deployment, nb::object then) {
+  loop_->Run([this, id = DeploymentId{app, deployment}, then = PyRef(std::move(then))] {
+    if (!native_) return;
+    native_->router.Queue(id).WhenKnown([then] { WithGil([&] { then.get()(); }); });
+  });
 }
 
 void BindHandle(nb::module_& module) {
@@ -239,37 +316,51 @@ void BindHandle(nb::module_& module) {
       .def("set_callback", &PyCall::SetCallback, nb::arg("callback"),
            "Calls `callback()` whenever there is something to take, on the loop's thread; at once "
            "if there is already. Replaces the one before.")
-      .def("pop_item",
-           [](PyCall& self) -> nb::object {
-             const auto item = self.PopItem();
-             return item ? nb::object(Bytes(*item)) : nb::none();
-           },
-           "The next item of a stream, or None.")
-      .def("outcome", [](PyCall& self) { return static_cast<int>(self.outcome()); },
-           "0 pending, 1 result, 2 raised, 3 failed, 4 cancelled.")
-      .def("payload", [](PyCall& self) { return Bytes(self.TakePayload()); },
-           "The result, or with outcome 2 the exception, as the replica sent it.")
-      .def("failure",
-           [](PyCall& self) {
-             const route::Failure failure = self.failure();
-             return nb::make_tuple(static_cast<int>(failure.kind), Text(failure.message),
-                                   failure.queued, failure.limit, failure.backpressure.status_code,
-                                   failure.backpressure.retry_after_s
-                                       ? nb::object(nb::float_(*failure.backpressure.retry_after_s))
-                                       : nb::none());
-           },
-           "With outcome 3: (kind, message, queued, limit, status_code, retry_after_s); kinds are 0 "
-           "back-pressure, 1 unavailable, 2 replica died, 3 shut down.")
+      .def(
+          "pop_item",
+          [](PyCall& self) -> std::optional<nb::bytes> {
+            const auto item = self.PopItem();
+            return item ? std::optional(Bytes(*item)) : std::nullopt;
+          },
+          "The next item of a stream, or None.")
+      .def(
+          "outcome", [](PyCall& self) { return static_cast<int>(self.outcome()); },
+          "0 pending, 1 result, 2 raised, 3 failed, 4 cancelled.")
+      .def(
+          "payload", [](PyCall& self) { return Bytes(self.TakePayload()); },
+          "The result, or with outcome 2 the exception, as the replica sent it.")
+      .def(
+          "failure",
+          [](PyCall& self) {
+            const route::Failure failure = self.failure();
+            return nb::make_tuple(static_cast<int>(failure.kind), Text(failure.message),
+                                  failure.queued, failure.limit, failure.backpressure.status_code,
+                                  failure.backpressure.retry_after_s
+                                      ? nb::object(nb::float_(*failure.backpressure.retry_after_s))
+                                      : nb::none());
+          },
+          "With outcome 3: (kind, message, queued, limit, status_code, retry_after_s); kinds are 0 "
+          "back-pressure, 1 unavailable, 2 replica died, 3 shut down, 4 replica gone.")
       .def("replica", &PyCall::replica, "The replica that answered.")
-      .def("cancel", &PyCall::Cancel, "Tells the replica that nobody waits. Idempotent.");
+      .def("cancel", &PyCall::Cancel, "Tells the replica that nobody waits. Idempotent.")
+      .def("reserved", &PyCall::reserved, "True while a slot is held for `dispatch`.")
+      .def("dispatch", &PyCall::Dispatch, nb::arg("arguments"),
+           "The arguments of a call that was reserved; once, while `reserved()`.");
 
   nb::class_<PyRouter>(module, "Router", "Sends this process's calls to replicas.")
       .def(nb::init<std::shared_ptr<PyLoop>, const std::string&, const std::string&>(),
            nb::arg("loop"), nb::arg("folder"), nb::arg("name"))
       .def("start", &PyRouter::Start, nb::arg("app"), nb::arg("deployment"), nb::arg("method"),
            nb::arg("request_id"), nb::arg("route"), nb::arg("model_id"), nb::arg("stream"),
-           nb::arg("arguments"))
-      .def("count_replicas", &PyRouter::CountReplicas, nb::arg("app"), nb::arg("deployment"))
+           nb::arg("arguments"), nb::arg("replica") = "",
+           "Starts a call; with `replica` it is for that one alone, even if that is full.")
+      .def("reserve", &PyRouter::Reserve, nb::arg("app"), nb::arg("deployment"), nb::arg("method"),
+           nb::arg("request_id"), nb::arg("route"), nb::arg("model_id"), nb::arg("stream"),
+           "Takes a slot of some replica for a call whose arguments come with `dispatch`.")
+      .def("replicas", &PyRouter::Replicas, nb::arg("app"), nb::arg("deployment"),
+           "[(replica, node), ...] as far as is known.")
+      .def("when_known", &PyRouter::WhenKnown, nb::arg("app"), nb::arg("deployment"),
+           nb::arg("then"), "Calls `then()` on the loop's thread once the deployment is known.")
       .def("close", &PyRouter::Close);
 }
 

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/control_link.h"
 #include "loop.h"
@@ -27,10 +29,16 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
 
   PyCall(std::shared_ptr<PyLoop> loop, bool stream) : loop_(std::move(loop)), stream_(stream) {}
 
-  // Loop's thread.
-  void Begin(route::DeploymentQueue& queue, std::string payload);
+  // Sends the request; with `replica` to that one alone. Loop's thread.
+  void Begin(route::DeploymentQueue& queue, std::string payload, const std::string& replica);
+
+  // Takes a slot of some replica for a call whose arguments come with Dispatch. `head`: the
+  // request without them. Loop's thread.
+  void Reserve(route::DeploymentQueue& queue, std::string head);
 
   // Any thread.
+  void Dispatch(const nb::bytes& arguments);  // once, after reserved()
+  bool reserved();                            // a slot is held, and was not used yet
   void Cancel();
   bool Wait(double timeout_s);  // GIL held; released while it waits
   void SetCallback(nb::object callback);
@@ -47,26 +55,30 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
   void OnFailure(const route::Failure& failure) override;
 
  private:
+  void SendRest();
   void Receive(std::string_view piece, std::uint8_t flags);
   void Finish(Outcome outcome);
   void Tell();
-  bool Ready() const { return outcome_ != Outcome::kPending || !items_.empty(); }
+  bool Ready() const { return outcome_ != Outcome::kPending || !items_.empty() || reserved_; }
 
   std::shared_ptr<PyLoop> loop_;
   const bool stream_;
   std::shared_ptr<route::Exchange> exchange_;  // loop's thread only
   std::shared_ptr<PyCall> self_;               // while the router points at this; loop's thread
   std::string unsent_;                         // rest of a large request; loop's thread
+  std::size_t sent_ = 0;                       // unsent_[0, sent_) has been sent
   std::uint32_t credit_ = 0;
+  bool holds_ = false;  // the arguments are still to come; loop's thread
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable ready_;
   Outcome outcome_ = Outcome::kPending;
-  std::string partial_;              // of the item that is being received
-  std::deque<std::string> items_;    // complete, not taken yet
-  std::string payload_;              // result, or pickled exception
+  std::string partial_;            // of the item that is being received
+  std::deque<std::string> items_;  // complete, not taken yet
+  std::string payload_;            // result, or pickled exception
   route::Failure failure_;
   std::string replica_;
+  bool reserved_ = false;
   PyRef callback_;
 };
 
@@ -79,14 +91,25 @@ class PyRouter {
   PyRouter(const PyRouter&) = delete;
   PyRouter& operator=(const PyRouter&) = delete;
 
-  // Starts a call. `arguments` are the bytes that the replica gets.
+  // Starts a call. `arguments` are the bytes that the replica gets. With `replica` it is for that
+  // one alone, which takes it even if it is full.
   std::shared_ptr<PyCall> Start(const std::string& app, const std::string& deployment,
                                 const std::string& method, const std::string& request_id,
                                 const std::string& route, const std::string& model_id, bool stream,
-                                const nb::bytes& arguments);
+                                const nb::bytes& arguments, const std::string& replica);
 
-  // Replicas that the deployment is known to have; 0 when it is not known yet.
-  std::size_t CountReplicas(const std::string& app, const std::string& deployment);
+  // Takes a slot for a call whose arguments come later.
+  std::shared_ptr<PyCall> Reserve(const std::string& app, const std::string& deployment,
+                                  const std::string& method, const std::string& request_id,
+                                  const std::string& route, const std::string& model_id,
+                                  bool stream);
+
+  // Replicas that the deployment is known to have, each with its node; none when it is not known.
+  std::vector<std::pair<std::string, std::string>> Replicas(const std::string& app,
+                                                            const std::string& deployment);
+
+  // Calls `then()` on the loop's thread once the deployment is known: soon if it is.
+  void WhenKnown(const std::string& app, const std::string& deployment, nb::object then);
 
   // Ends every call under way.
   void Close();

@@ -27,7 +27,7 @@ void PyLoop::Run(std::function<void()> task) {
 void PyLoop::RunAndWait(const std::function<void()>& task) {
   if (OnThread()) return task();
   std::promise<void> done;
-  const nb::gil_scoped_release released;
+  const ReleasedGil released;
   loop_->Post([&] {
     task();
     done.set_value();
@@ -37,7 +37,7 @@ void PyLoop::RunAndWait(const std::function<void()>& task) {
 
 void PyLoop::Close() {
   if (!thread_.joinable()) return;
-  const nb::gil_scoped_release released;
+  const ReleasedGil released;
   loop_->Stop();
   thread_.join();
 }
@@ -48,8 +48,9 @@ void BindLoop(nb::module_& module) {
            "With `own_thread` it runs by itself; else the caller watches `fileno()` and calls "
            "`run_once()` when it is readable.")
       .def("fileno", [](PyLoop& self) { return self.native().fd(); })
-      .def("run_once", [](PyLoop& self) { self.native().RunOnce(Duration::zero()); },
-           "Does what there is to do, without waiting.")
+      .def(
+          "run_once", [](PyLoop& self) { self.native().RunOnce(Duration::zero()); },
+          "Does what there is to do, without waiting.")
       .def(
           "set_outside_turn_hook",
           [](PyLoop& self, nb::object hook) {
@@ -61,8 +62,7 @@ void BindLoop(nb::module_& module) {
       .def(
           "post",
           [](PyLoop& self, nb::object task) {
-            self.native().Post(
-                [task = PyRef(std::move(task))] { WithGil([&] { task.get()(); }); });
+            self.native().Post([task = PyRef(std::move(task))] { WithGil([&] { task.get()(); }); });
           },
           nb::arg("task"), "Runs `task()` on the loop's thread, soon. Any thread.")
       .def("close", &PyLoop::Close, "Ends the loop's thread, if it has one.");

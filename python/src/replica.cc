@@ -2,7 +2,9 @@
 
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
+#include <charconv>
 #include <utility>
 
 namespace penstock::python {
@@ -14,6 +16,23 @@ using replica::Call;
 // Dumps what came as JSON; never throws on text that is no UTF-8.
 std::string Dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// Bytes of this size are worth keeping alive until they are sent, rather than copied.
+constexpr std::size_t kWorthKeeping = 32 << 10;
+
+Call::Keep KeepOf(const nb::bytes& bytes) {
+  if (bytes.size() < kWorthKeeping) return nullptr;
+  return std::make_shared<PyRef>(nb::object(bytes));
+}
+
+// Of the request's body, as its head says; 0 when it does not.
+std::size_t AnnouncedSize(const base::RequestHead& head) {
+  std::size_t size = 0;
+  for (const auto& [name, value] : head.headers) {
+    if (name == "content-length") std::from_chars(value.data(), value.data() + value.size(), size);
+  }
+  return size;
 }
 
 nb::object DoneObject(replica::UserCode::Done done) { return nb::cast(PyDone(std::move(done))); }
@@ -63,27 +82,33 @@ PyHost::PyHost(std::shared_ptr<PyLoop> loop, int control_fd, nb::object code, nb
       host_(loop_->native(), base::UniqueFd(control_fd), code_,
             [on_exit = PyRef(std::move(on_exit))] { WithGil([&] { on_exit.get()(); }); }) {}
 
+void PyHost::AnnounceModels(std::vector<std::string> models) {
+  loop_->Run([this, models = std::move(models)] { host_.runtime().SetModels(models); });
+}
+
 void BindReplica(nb::module_& module) {
   nb::class_<PyDone>(module, "Done", "Reports the end of a step, once.")
       .def("ok", &PyDone::Ok, nb::arg("facts_json") = "null")
       .def("fail", &PyDone::Fail, nb::arg("message"));
 
   nb::class_<Call>(module, "ReplicaCall", "A request inside a replica. Loop's thread only.")
-      .def("context",
-           [](const Call& c) {
-             const base::RequestHead& head = c.head();
-             return nb::make_tuple(head.kind == base::CallKind::kHttp, Text(head.request_id),
-                                   Text(head.route), Text(head.multiplexed_model_id));
-           },
-           "(is_http, request_id, route, model_id)")
-      .def("http",
-           [](const Call& c) {
-             const base::RequestHead& head = c.head();
-             return nb::make_tuple(Text(head.method), Bytes(head.target), Text(head.http_version),
-                                   Text(head.root_path), Text(head.client), Text(head.server));
-           },
-           "(method, target, http_version, root_path, client, server); client and server are "
-           "host:port")
+      .def(
+          "context",
+          [](const Call& c) {
+            const base::RequestHead& head = c.head();
+            return nb::make_tuple(static_cast<int>(head.kind), Text(head.request_id),
+                                  Text(head.route), Text(head.multiplexed_model_id));
+          },
+          "(kind, request_id, route, model_id); kind is 1 HTTP, 2 call, 3 WebSocket.")
+      .def(
+          "http",
+          [](const Call& c) {
+            const base::RequestHead& head = c.head();
+            return nb::make_tuple(Text(head.method), Bytes(head.target), Text(head.http_version),
+                                  Text(head.root_path), Text(head.client), Text(head.server));
+          },
+          "(method, target, http_version, root_path, client, server); client and server are "
+          "host:port")
       .def_prop_ro("wants_stream",
                    [](const Call& c) { return (c.head().flags & base::kStreamReply) != 0; })
       .def_prop_ro("method", [](const Call& c) { return Text(c.head().method); })
@@ -94,33 +119,47 @@ void BindReplica(nb::module_& module) {
       .def_prop_ro("replied", &Call::replied)
       .def_prop_ro("writable", &Call::writable)
       .def("take_body", [](Call& c) { return Bytes(c.TakeBody()); })
-      .def("set_on_body",
-           [](Call& c, nb::object then) {
-             c.SetOnBody([then = PyRef(std::move(then))] { WithGil([&] { then.get()(); }); });
-           },
-           nb::arg("then"))
-      .def("set_on_writable",
-           [](Call& c, nb::object then) {
-             c.SetOnWritable([then = PyRef(std::move(then))] { WithGil([&] { then.get()(); }); });
-           },
-           nb::arg("then"))
-      .def("reply",
-           [](Call& c, int status, const nb::list& headers, const nb::bytes& body, bool end) {
-             c.Reply({.status = static_cast<std::uint16_t>(status), .headers = HeadersFrom(headers)},
-                     View(body), end);
-           },
-           nb::arg("status"), nb::arg("headers"), nb::arg("body"), nb::arg("end"))
-      .def("reply_result", [](Call& c, const nb::bytes& result,
-                              bool failure) { c.Reply(View(result), failure); },
-           nb::arg("result"), nb::arg("failure"))
-      .def("send", [](Call& c, const nb::bytes& piece, bool end,
-                      bool failure) { c.Send(View(piece), end, failure); },
-           nb::arg("piece"), nb::arg("end"), nb::arg("failure") = false)
+      .def(
+          "collect_body", [](Call& c) { c.CollectBody(AnnouncedSize(c.head())); },
+          "Has the body gathered whole: on_body is called once, when all of it is there.")
+      .def(
+          "set_on_body",
+          [](Call& c, nb::object then) {
+            c.SetOnBody([then = PyRef(std::move(then))] { WithGil([&] { then.get()(); }); });
+          },
+          nb::arg("then"))
+      .def(
+          "set_on_writable",
+          [](Call& c, nb::object then) {
+            c.SetOnWritable([then = PyRef(std::move(then))] { WithGil([&] { then.get()(); }); });
+          },
+          nb::arg("then"))
+      .def(
+          "reply",
+          [](Call& c, int status, const nb::list& headers, const nb::bytes& body, bool end) {
+            c.Reply({.status = static_cast<std::uint16_t>(status), .headers = HeadersFrom(headers)},
+                    View(body), end, KeepOf(body));
+          },
+          nb::arg("status"), nb::arg("headers"), nb::arg("body"), nb::arg("end"))
+      .def(
+          "reply_result",
+          [](Call& c, const nb::bytes& result, bool failure) {
+            c.Reply(View(result), failure, KeepOf(result));
+          },
+          nb::arg("result"), nb::arg("failure"))
+      .def(
+          "send",
+          [](Call& c, const nb::bytes& piece, bool end, bool failure) {
+            c.Send(View(piece), end, failure, KeepOf(piece));
+          },
+          nb::arg("piece"), nb::arg("end"), nb::arg("failure") = false)
       .def("finish", &Call::Finish);
 
   nb::class_<PyHost>(module, "ReplicaHost", "A replica's runtime with Python code in it.")
       .def(nb::init<std::shared_ptr<PyLoop>, int, nb::object, nb::object>(), nb::arg("loop"),
-           nb::arg("control_fd"), nb::arg("code"), nb::arg("on_exit"));
+           nb::arg("control_fd"), nb::arg("code"), nb::arg("on_exit"))
+      .def("announce_models", &PyHost::AnnounceModels, nb::arg("models"),
+           "Tells routers which models are here or being loaded.");
 }
 
 }  // namespace penstock::python

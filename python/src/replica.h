@@ -4,6 +4,8 @@
 #include <nanobind/nanobind.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "loop.h"
 #include "replica/call.h"
@@ -44,6 +46,9 @@ class PythonCode final : public replica::UserCode {
 class PyHost {
  public:
   PyHost(std::shared_ptr<PyLoop> loop, int control_fd, nb::object code, nb::object on_exit);
+
+  // Tells routers which models are here or being loaded. Any thread.
+  void AnnounceModels(std::vector<std::string> models);
 
  private:
   std::shared_ptr<PyLoop> loop_;

@@ -1,7 +1,7 @@
 #include <cstdio>
-#include <cstdlib>
 
 #include "app/roles.h"
+#include "app/variables.h"
 #include "base/environment.h"
 #include "base/instance.h"
 #include "base/log.h"
@@ -21,23 +21,24 @@ int Fail(const Status& status) {
 }
 
 control::PeerExtension AgentsOf(engine::local::LocalEngine& engine) {
-  return {.on_call = [&engine](const auto& peer, const std::string& method,
-                               const base::Json& params, const base::Peer::Respond& respond) {
+  return {
+      .on_call =
+          [&engine](const auto& peer, const std::string& method, const base::Json& params,
+                    const base::Peer::Respond& respond) {
             return engine.OnCall(peer, method, params, respond);
           },
-          .on_notice = [&engine](const std::string& method, const base::Json& params) {
-            return engine.OnNotice(method, params);
-          },
-          .on_closed = [&engine](const base::Peer& peer, const std::string& why) {
-            engine.OnClosed(peer, why);
-          }};
+      .on_notice = [&engine](const std::string& method,
+                             const base::Json& params) { return engine.OnNotice(method, params); },
+      .on_closed = [&engine](const base::Peer& peer,
+                             const std::string& why) { engine.OnClosed(peer, why); }};
 }
 
 }  // namespace
 
 int RunController(const std::string& folder) {
   const base::InstancePaths paths{folder};
-  if (Status bad = base::OpenLog({.path = paths.logs() + "/controller.log", .component = "controller"});
+  if (Status bad =
+          base::OpenLog({.path = paths.logs() + "/controller.log", .component = "controller"});
       !bad.ok()) {
     return Fail(bad);
   }
@@ -47,19 +48,18 @@ int RunController(const std::string& folder) {
   if (!store.ok()) return Fail(store.status());
   engine::local::LocalEngine engine;
   base::Random random;
-  const double slow_s =
-      std::atof(base::GetEnv("RAY_SERVE_SLOW_STARTUP_WARNING_S", "30").c_str());
-  control::Server server(**loop,
-                         {.socket = paths.control_socket(),
-                          .code_folder = paths.code(),
-                          .slow_startup_s = slow_s},
-                         AgentsOf(engine));
+  const auto slow_s = SlowStartup_s(base::AllEnv());
+  if (!slow_s.ok()) return Fail(slow_s.status());
+  control::Server server(
+      **loop,
+      {.socket = paths.control_socket(), .code_folder = paths.code(), .slow_startup_s = *slow_s},
+      AgentsOf(engine));
   const std::string pack = base::GetEnv("RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY",
                                         base::GetEnv("RAY_SERVE_USE_COMPACT_SCHEDULING_STRATEGY"));
   control::Controller controller(
       {(*loop)->clock(), engine, **store, server, random},
-      {.placement = control::PolicyFrom(
-           pack, base::GetEnv("RAY_SERVE_HIGH_PRIORITY_CUSTOM_RESOURCES"))});
+      {.placement =
+           control::PolicyFrom(pack, base::GetEnv("RAY_SERVE_HIGH_PRIORITY_CUSTOM_RESOURCES"))});
   if (Status bad = controller.Recover(); !bad.ok()) return Fail(bad);
   if (Status bad = server.Listen(controller); !bad.ok()) return Fail(bad);
   (*loop)->Run();

@@ -1,15 +1,13 @@
 // `penstock stop` and `penstock status`.
 #include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
 
-#include "base/call_once.h"
 #include "app/status_text.h"
 #include "app/verbs.h"
+#include "base/call_once.h"
 #include "base/environment.h"
 #include "base/fd.h"
 #include "base/instance.h"
@@ -25,13 +23,19 @@ int Fail(const char* verb, const std::string& message) {
   return 1;
 }
 
-// Asks the head's agent to end, and waits for it.
-void StopInstance(const base::InstanceInfo& info) {
-  const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, info.pid, 0)));
-  if (!pidfd) return;  // it has just ended
-  ::kill(info.pid, SIGTERM);
+// False when it has not ended in time.
+bool Ended(const base::UniqueFd& pidfd) {
   pollfd ended{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&ended, 1, kStopPatience_ms) == 0) ::kill(info.pid, SIGKILL);
+  return !pidfd || ::poll(&ended, 1, kStopPatience_ms) != 0;
+}
+
+// Asks the head's agent to end, and waits for it and for its guard.
+void StopInstance(const base::InstanceInfo& info) {
+  const base::UniqueFd guard = info.guard.Open();
+  const base::UniqueFd agent = info.agent.Open();
+  base::SignalThrough(agent, SIGTERM);
+  if (!Ended(agent)) base::SignalThrough(agent, SIGKILL);
+  Ended(guard);
   std::printf("stopped %s\n", info.Address().c_str());
 }
 
@@ -42,8 +46,10 @@ int Stop(const std::string& address) {
     StopInstance(*info);
     return 0;
   }
+  const auto live = base::LiveInstances();
+  if (!live.ok()) return Fail("stop", live.status().message());
   bool any = false;
-  for (const auto& info : base::LiveInstances()) {
+  for (const auto& info : *live) {
     if (info.embedded) continue;  // a script's own
     any = true;
     StopInstance(info);
@@ -58,10 +64,11 @@ Result<base::InstanceInfo> Choose(const std::string& address) {
   auto info = base::FindInstance(named);
   if (info.ok() || !named.empty()) return info;
   const auto live = base::LiveInstances();
-  if (live.size() == 1) return live.front();
-  if (live.size() > 1) {
+  if (!live.ok()) return live.status();
+  if (live->size() == 1) return live->front();
+  if (live->size() > 1) {
     std::string all;
-    for (const auto& one : live) all += "\n  " + one.Address();
+    for (const auto& one : *live) all += "\n  " + one.Address();
     return Status(Code::kNotFound, "several scripts run an instance; say --address:" + all);
   }
   return info;
@@ -91,7 +98,8 @@ void AddStop(CLI::App& root, Action& chosen) {
   auto* verb = root.add_subcommand("stop", "Stop every started instance, or one");
   const auto address = std::make_shared<std::string>();
   verb->add_option("--address", *address, "The instance to stop");
-  verb->add_flag_function("--force", [](std::int64_t) {}, "Accepted for Ray's sake; an instance is always ended whole");
+  verb->add_flag_function(
+      "--force", [](std::int64_t) {}, "Accepted for Ray's sake; an instance is always ended whole");
   verb->callback([address, &chosen] { chosen = [address] { return Stop(*address); }; });
 }
 

@@ -7,8 +7,9 @@ int main(int argc, char** argv) {
   root.require_subcommand(1);
   root.set_version_flag("--version", PENSTOCK_VERSION);
   penstock::app::Action chosen;
-  for (const auto add : {penstock::app::AddStart, penstock::app::AddStop, penstock::app::AddStatus,
-                         penstock::app::AddPython, penstock::app::AddShim, penstock::app::AddRoles}) {
+  for (const auto add :
+       {penstock::app::AddStart, penstock::app::AddStop, penstock::app::AddStatus,
+        penstock::app::AddPython, penstock::app::AddShim, penstock::app::AddRoles}) {
     add(root, chosen);
   }
   CLI11_PARSE(root, argc, argv);

@@ -10,8 +10,8 @@ namespace {
 Status ReadResources(const std::string& text, std::map<std::string, double>& out) {
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
-    return InvalidArgument("--resources must be a JSON object of amounts, e.g. '{\"widget\": 2}', got '" +
-                           text + "'");
+    return InvalidArgument(
+        "--resources must be a JSON object of amounts, e.g. '{\"widget\": 2}', got '" + text + "'");
   }
   for (const auto& [name, amount] : json.items()) {
     if (!amount.is_number()) {

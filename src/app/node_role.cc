@@ -2,7 +2,6 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,12 +12,14 @@
 #include <utility>
 
 #include "app/roles.h"
+#include "app/variables.h"
 #include "base/environment.h"
 #include "base/instance.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/random.h"
 #include "detect/cpus.h"
+#include "detect/devices.h"
 #include "detect/memory.h"
 #include "engine/local/agent.h"
 #include "engine/local/supervisor.h"
@@ -47,30 +48,30 @@ class Readable final : public base::FdHandler {
   std::function<void()> then_;
 };
 
-std::map<std::string, double> Overrides() {
-  std::map<std::string, double> overrides;
-  const auto json =
-      nlohmann::json::parse(base::GetEnv("RAY_OVERRIDE_RESOURCES", "{}"), nullptr, false);
-  if (!json.is_object()) return overrides;
-  for (const auto& [name, amount] : json.items()) {
-    if (amount.is_number()) overrides[name] = amount.get<double>();
+Result<resources::NodeSpec> DescribeNode(const NodeOptions& options,
+                                         const base::Environment& environment) {
+  const auto overrides = ResourceOverrides(environment);
+  auto labels = LabelOverrides(environment);
+  for (const Status& bad :
+       {overrides.status(), labels.status(), resources::CheckNodeLabels(options.labels)}) {
+    if (!bad.ok()) return bad;
   }
-  return overrides;
-}
-
-Result<resources::NodeSpec> DescribeNode(const NodeOptions& options) {
   const auto cpus = detect::DetectCpus("/", detect::AffinityCpus());
   base::LogInfo("cpus_detected", {{"derivation", cpus.derivation}});
-  auto totals = detect::NodeTotals(options.resources, Overrides(), cpus, detect::DetectMemory("/"),
+  auto totals = detect::NodeTotals(options.resources, *overrides, cpus, detect::DetectMemory("/"),
                                    options.ip, options.is_head);
   if (!totals.ok()) return totals.status();
-  if (Status bad = resources::CheckNodeLabels(options.labels); !bad.ok()) return bad;
+  auto devices = detect::NameDevices(*totals, environment);
+  if (!devices.ok()) return devices.status();
   resources::NodeSpec node{.id = base::Random().Hex(32),
                            .name = options.name,
                            .ip = options.ip,
                            .is_head = options.is_head,
                            .total = *std::move(totals),
-                           .labels = options.labels};
+                           .labels = *std::move(labels),
+                           .device_ids = std::move(devices->ids),
+                           .gpu_vendor = devices->gpu_vendor};
+  node.labels.insert(options.labels.begin(), options.labels.end());  // not over the overrides
   node.labels["ray.io/node-id"] = node.id;
   return node;
 }
@@ -97,8 +98,12 @@ class NodeProcess {
 
   Status Begin() {
     const base::InstancePaths paths{options_.folder};
-    auto node = DescribeNode(options_);
-    if (!node.ok()) return node.status();
+    const base::Environment environment = base::AllEnv();
+    auto node = DescribeNode(options_, environment);
+    // The controller's too: one that refuses to start would be started for ever.
+    for (const Status& bad : {node.status(), SlowStartup_s(environment).status()}) {
+      if (!bad.ok()) return bad;
+    }
     signals_ = std::make_unique<Readable>(loop_, BlockSignals(), [this] { OnSignal(); });
     if (options_.lifeline >= 0) {
       lifeline_ = std::make_unique<Readable>(loop_, options_.lifeline, [this] { Stop(); });
@@ -106,7 +111,7 @@ class NodeProcess {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     const NodeContext context{.paths = paths,
                               .node = *std::move(node),
-                              .environment = base::AllEnv(),
+                              .environment = environment,
                               .executable = OwnExecutable()};
     if (options_.is_head) {
       if (Status bad = StartController(context); !bad.ok()) return bad;
@@ -136,7 +141,10 @@ class NodeProcess {
       const Status published = base::PublishInstance(Info());
       if (!published.ok()) base::LogError("instance_not_published", {{"why", published.message()}});
     }
-    Report({{"ok", true}, {"pid", ::getpid()}, {"folder", options_.folder}, {"address", Info().Address()}});
+    Report({{"ok", true},
+            {"pid", ::getpid()},
+            {"folder", options_.folder},
+            {"address", Info().Address()}});
   }
 
   void Report(const nlohmann::json& line) {
@@ -148,7 +156,8 @@ class NodeProcess {
 
   base::InstanceInfo Info() const {
     return {.folder = options_.folder,
-            .pid = ::getpid(),
+            .agent = base::Process::WithId(::getpid()),
+            .guard = options_.guarded ? base::Process::WithId(::getppid()) : base::Process(),
             .port = options_.port,
             .embedded = options_.embedded};
   }
@@ -157,9 +166,9 @@ class NodeProcess {
   Status WatchHead() {
     const auto head = base::FindInstance(options_.folder);
     if (!head.ok()) return head.status();
-    const auto pidfd = static_cast<int>(::syscall(SYS_pidfd_open, head->pid, 0));
-    if (pidfd < 0) return Status(Code::kNotFound, "the head of '" + options_.folder + "' is gone");
-    head_ = std::make_unique<Readable>(loop_, pidfd, [this] { Stop(); });
+    base::UniqueFd pidfd = head->agent.Open();
+    if (!pidfd) return Status(Code::kNotFound, "the head of '" + options_.folder + "' is gone");
+    head_ = std::make_unique<Readable>(loop_, pidfd.Release(), [this] { Stop(); });
     return {};
   }
 

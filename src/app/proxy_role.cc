@@ -42,14 +42,13 @@ int RunProxy(const ProxyRoleOptions& role) {
   }
   route::Router router(**loop);
   route::Subscription* subscribed = nullptr;
-  base::ControlLink link(**loop, paths.control_socket(),
-                         {.on_up = [&] { subscribed->OnUp(); },
-                          .on_notice =
-                              [&](const std::string& method, const base::Message& params) {
-                                subscribed->OnNotice(method, params.json);
-                              },
-                          .on_call = {},
-                          .on_down = [] { base::LogWarning("controller_gone"); }});
+  base::ControlLink link(
+      **loop, paths.control_socket(),
+      {.on_up = [&] { subscribed->OnUp(); },
+       .on_notice = [&](const std::string& method,
+                        const base::Message& params) { subscribed->OnNotice(method, params.json); },
+       .on_call = {},
+       .on_down = [] { base::LogWarning("controller_gone"); }});
   route::Subscription subscription(**loop, link, router, route::Subscription::Scope::kEverything,
                                    role.node);
   subscribed = &subscription;

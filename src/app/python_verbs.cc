@@ -48,6 +48,7 @@ int RunPython(std::vector<std::string> arguments) {
   if (::access(python.c_str(), X_OK) != 0) python = "python3";
   arguments.insert(arguments.begin(), python);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   ::execvp(argv[0], argv.data());
@@ -60,9 +61,7 @@ int RunPython(std::vector<std::string> arguments) {
 void AddPython(CLI::App& root, Action& chosen) {
   auto* verb = root.add_subcommand("python", "Run a Python script; `import ray` finds Penstock");
   verb->prefix_command();  // everything after the verb is the script's
-  verb->callback([verb, &chosen] {
-    chosen = [verb] { return RunPython(verb->remaining()); };
-  });
+  verb->callback([verb, &chosen] { chosen = [verb] { return RunPython(verb->remaining()); }; });
 }
 
 void AddShim(CLI::App& root, Action& chosen) {

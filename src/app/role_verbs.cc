@@ -1,4 +1,4 @@
-// The roles that Penstock starts by itself: node, controller, proxy, replica.
+// The roles that Penstock starts by itself: guard, node, controller, proxy, replica.
 #include <cstdio>
 #include <memory>
 
@@ -44,6 +44,7 @@ void AddNode(CLI::App& root, Action& chosen) {
   verb->add_option("--port", options.port);
   verb->add_option("--lifeline-fd", options.lifeline);
   verb->add_option("--report-fd", options.report);
+  verb->add_flag("--guarded", options.guarded);
   node->flags.AddTo(*verb);
   verb->callback([node, &chosen] { chosen = [node] { return StartNode(*node); }; });
 }
@@ -52,6 +53,10 @@ void AddNode(CLI::App& root, Action& chosen) {
 
 void AddRoles(CLI::App& root, Action& chosen) {
   AddNode(root, chosen);
+  auto* guard = root.add_subcommand("guard")->group("");
+  guard->prefix_command();  // everything after it is the node's
+  guard->callback([guard, &chosen] { chosen = [guard] { return RunGuard(guard->remaining()); }; });
+
   auto* controller = root.add_subcommand("controller")->group("");
   const auto folder = std::make_shared<std::string>();
   controller->add_option("--instance", *folder)->required();

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "detect/node_totals.h"
 #include "resources/labels.h"
@@ -19,12 +20,17 @@ struct NodeOptions {
   std::string ip = "127.0.0.1";
   detect::DeclaredResources resources;
   resources::Labels labels;
-  int lifeline = -1;  // descriptor that is closed when the owner ends; -1 for none
-  int report = -1;    // descriptor to report to, once joined or failed, as a line of JSON
+  int lifeline = -1;     // descriptor that is closed when the owner ends; -1 for none
+  int report = -1;       // descriptor to report to, once joined or failed, as a line of JSON
+  bool guarded = false;  // its parent is a guard
 };
 
 // The agent of a node; on the head it also keeps the controller running.
 int RunNode(const NodeOptions& options);
+
+// Runs `penstock node <arguments>` and, when that has ended in whatever way, kills what is left of
+// all that it started. An agent ends its replicas' processes itself; one that is killed cannot.
+int RunGuard(const std::vector<std::string>& arguments);
 
 // The controller of the instance in `folder`.
 int RunController(const std::string& folder);

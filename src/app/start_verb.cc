@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "base/call_once.h"
 #include "app/node_flags.h"
 #include "app/verbs.h"
+#include "base/call_once.h"
 #include "base/instance.h"
 #include "base/random.h"
 
@@ -32,7 +32,7 @@ int Fail(const std::string& message) {
   return 1;
 }
 
-// The node role of this same program, its report on a pipe that the caller reads.
+// The node role of this same program below its guard, its report on a pipe that the caller reads.
 struct Launched {
   int pid = 0;
   int report = -1;
@@ -41,9 +41,10 @@ struct Launched {
 Launched LaunchNode(std::vector<std::string> arguments, bool detach) {
   int pipe[2];
   if (::pipe(pipe) != 0) return {};
-  arguments.insert(arguments.begin(), {"penstock", "node"});
+  arguments.insert(arguments.begin(), {"penstock", "guard"});
   arguments.insert(arguments.end(), {"--report-fd", std::to_string(pipe[1])});
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   const int pid = ::fork();
@@ -70,7 +71,30 @@ nlohmann::json ReadReport(int fd) {
   return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
+// What ends a process is kept for WaitFor from here on: a launcher that was told to end while its
+// node started must not leave it behind. The node inherits this and takes signals its own way.
+sigset_t HoldSignals() {
+  sigset_t held;
+  ::sigemptyset(&held);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&held, signal);
+  ::sigprocmask(SIG_BLOCK, &held, nullptr);
+  return held;
+}
+
+// Until the node has ended, whose exit status it returns. Ctrl-C reaches the node too; a signal to
+// this process alone is passed on.
+int WaitFor(int node, const sigset_t& held) {
+  int status = 0;
+  while (::waitpid(node, &status, WNOHANG) == 0) {
+    siginfo_t info{};
+    const int signal = ::sigwaitinfo(&held, &info);
+    if (signal > 0 && signal != SIGCHLD) ::kill(node, SIGTERM);
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 int Run(std::vector<std::string> arguments, bool block, const std::string& folder) {
+  const sigset_t held = block ? HoldSignals() : sigset_t{};
   const Launched node = LaunchNode(std::move(arguments), !block);
   const auto report = ReadReport(node.report);
   if (!report.is_object()) {
@@ -83,16 +107,13 @@ int Run(std::vector<std::string> arguments, bool block, const std::string& folde
   std::printf("  to see what runs: penstock status\n");
   std::printf("  to stop:          penstock stop\n");
   std::fflush(stdout);
-  if (!block) return 0;
-  // Ctrl-C reaches the node too; wait for it to clean up.
-  ::signal(SIGINT, SIG_IGN);
-  int status = 0;
-  ::waitpid(node.pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  return block ? WaitFor(node.pid, held) : 0;
 }
 
 int StartHead(const StartFlags& flags) {
-  for (const auto& info : base::LiveInstances()) {
+  const auto live = base::LiveInstances();
+  if (!live.ok()) return Fail(live.status().message());
+  for (const auto& info : *live) {
     if (info.embedded || info.port != flags.port) continue;
     return Fail("an instance is already running at " + info.Address() +
                 "; stop it with `penstock stop`, or start this one with another --port");
@@ -130,7 +151,8 @@ void AddStart(CLI::App& root, Action& chosen) {
   const auto flags = std::make_shared<StartFlags>();
   verb->add_flag("--head", flags->head, "Start an instance; this node is its head");
   verb->add_option("--address", flags->address, "Join the instance at this address of this host");
-  verb->add_option("--port", flags->port, "Names the instance in its address")->check(CLI::Range(1, 65535));
+  verb->add_option("--port", flags->port, "Names the instance in its address")
+      ->check(CLI::Range(1, 65535));
   verb->add_flag("--block", flags->block, "Stay in the foreground until it ends");
   flags->node.AddTo(*verb);
   verb->callback([flags, &chosen] {

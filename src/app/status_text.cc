@@ -120,8 +120,8 @@ std::string NodesText(const Json& cluster) {
       for (const Json& share : node.at("devices").value(resource, Json::array())) {
         shares += (shares.empty() ? "" : " ") + Number(share);
       }
-      table.Row({name, resource, Amount(resource, total), Amount(resource, total.get<double>() - free),
-                 Amount(resource, free), shares});
+      table.Row({name, resource, Amount(resource, total),
+                 Amount(resource, total.get<double>() - free), Amount(resource, free), shares});
       name.clear();
     }
     if (const std::string labels = LabelsText(node.at("labels")); !labels.empty()) {
@@ -163,14 +163,16 @@ std::string StatusText(const Json& serve, const Json& cluster) {
   }
   for (const auto& [name, app] : serve.at("applications").items()) {
     const Json prefix = app.value("route_prefix", Json());
-    text += "\napplication " + name + " " + (prefix.is_null() ? "(no route)" : prefix.get<std::string>()) +
-            ": " + app.at("status").get<std::string>() + "\n";
+    text += "\napplication " + name + " " +
+            (prefix.is_null() ? "(no route)" : prefix.get<std::string>()) + ": " +
+            app.at("status").get<std::string>() + "\n";
     if (const std::string message = app.value("message", ""); !message.empty()) {
       text += "  " + message + "\n";
     }
     for (const auto& [deployment_name, deployment] : app.at("deployments").items()) {
-      text += "  deployment " + deployment_name + ": " + deployment.at("status").get<std::string>() +
-              " (" + deployment.at("status_trigger").get<std::string>() + "), " +
+      text += "  deployment " + deployment_name + ": " +
+              deployment.at("status").get<std::string>() + " (" +
+              deployment.at("status_trigger").get<std::string>() + "), " +
               std::to_string(deployment.at("replica_states").value("RUNNING", 0)) + " of " +
               deployment.at("target_num_replicas").dump() + " replicas run\n";
       if (const std::string message = deployment.value("message", ""); !message.empty()) {

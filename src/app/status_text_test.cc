@@ -8,13 +8,14 @@ namespace {
 using Json = nlohmann::json;
 
 Json Node(const std::string& name, bool alive) {
-  return {{"id", "id-" + name},
-          {"name", name},
-          {"alive", alive},
-          {"labels", {{"ray.io/node-id", "id-" + name}, {"zone", "b"}}},
-          {"total", {{"CPU", 8.0}, {"GPU", 2.0}, {"memory", 3.5 * 1024 * 1024}, {"node:1.2.3.4", 1.0}}},
-          {"free", {{"CPU", 6.5}, {"GPU", 1.5}, {"memory", 512.0}}},
-          {"devices", {{"GPU", {0.5, 1.0}}}}};
+  return {
+      {"id", "id-" + name},
+      {"name", name},
+      {"alive", alive},
+      {"labels", {{"ray.io/node-id", "id-" + name}, {"zone", "b"}}},
+      {"total", {{"CPU", 8.0}, {"GPU", 2.0}, {"memory", 3.5 * 1024 * 1024}, {"node:1.2.3.4", 1.0}}},
+      {"free", {{"CPU", 6.5}, {"GPU", 1.5}, {"memory", 512.0}}},
+      {"devices", {{"GPU", {0.5, 1.0}}}}};
 }
 
 Json Running() {

@@ -13,21 +13,21 @@ namespace penstock::autoscale {
 
 // What the policy remembers between ticks: how long it has wanted to move, and which way.
 struct DelayState {
-  int direction = 0;     // ticks in a row that wanted more (> 0) or fewer (< 0)
-  TimePoint since{};     // when the first of them was; meaningless at direction 0
+  int direction = 0;  // ticks in a row that wanted more (> 0) or fewer (< 0)
+  TimePoint since{};  // when the first of them was; meaningless at direction 0
 
   friend bool operator==(const DelayState&, const DelayState&) = default;
 };
 
 struct Load {
-  int running = 0;         // replicas that take requests
-  int target = 0;          // replicas wanted so far
-  double requests = 0;     // running and queued, aggregated over the look-back period
+  int running = 0;      // replicas that take requests
+  int target = 0;       // replicas wanted so far
+  double requests = 0;  // running and queued, aggregated over the look-back period
 };
 
 struct Decision {
-  int target = 0;      // replicas wanted from now on, within the bounds
-  DelayState state;    // hand back at the next tick
+  int target = 0;    // replicas wanted from now on, within the bounds
+  DelayState state;  // hand back at the next tick
   // What led there, for `explain`: desired before delays and bounds, and the rule that decided.
   int desired = 0;
   std::string rule;

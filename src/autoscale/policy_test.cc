@@ -85,7 +85,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Gain, ShrinksAtLeastOneWhenTheLoadAllowsIt) {
   const auto count = [](double requests) {
-    return Decide(Down(0.01), {.running = 10, .target = 10, .requests = requests}, {}, At(0)).target;
+    return Decide(Down(0.01), {.running = 10, .target = 10, .requests = requests}, {}, At(0))
+        .target;
   };
   EXPECT_EQ(count(19), 10) << "raw 9.5";
   EXPECT_EQ(count(18), 9) << "raw 9.0";
@@ -114,8 +115,18 @@ void Replay(const AutoscalingSpec& spec, int target, const std::vector<Tick>& ti
 
 TEST(Delays, FollowTheSpecificationsTrace) {
   Replay(Held(30, 60), 3,
-         {{0, 5, 3}, {10, 6, 3}, {20, 7, 3}, {29.9, 8, 3}, {30, 9, 9}, {40, 9, 3},
-          {50, 1, 3}, {60, 5, 3}, {70, 1, 3}, {100, 1, 3}, {129, 2, 3}, {130, 2, 2}},
+         {{0, 5, 3},
+          {10, 6, 3},
+          {20, 7, 3},
+          {29.9, 8, 3},
+          {30, 9, 9},
+          {40, 9, 3},
+          {50, 1, 3},
+          {60, 5, 3},
+          {70, 1, 3},
+          {100, 1, 3},
+          {129, 2, 3},
+          {130, 2, 2}},
          false);
 }
 
@@ -124,7 +135,8 @@ TEST(Delays, GoToZeroThroughOneWithADelayOfItsOwn) {
   spec.min_replicas = 0;
   spec.downscale_to_zero_delay_s = 120;
   Replay(spec, 3,
-         {{0, 0, 3}, {30, 0, 3}, {60, 0, 1}, {61, 0, 1}, {120, 0, 1}, {180, 0, 1}, {181, 0, 0}}, true);
+         {{0, 0, 3}, {30, 0, 3}, {60, 0, 1}, {61, 0, 1}, {120, 0, 1}, {180, 0, 1}, {181, 0, 0}},
+         true);
 }
 
 TEST(Delays, SayWhenTheyEnd) {
@@ -168,7 +180,7 @@ TEST(Initial, CountIsTheInitialOneElseTheCurrentWithinBounds) {
 
 TEST(Capacity, RoundsHalvesUpAndKeepsOne) {
   const std::vector<std::tuple<int, double, int>> rows{
-      {10, 50, 5}, {10, 5, 1},  {1, 50, 1},   {3, 50, 2}, {5, 50, 3}, {10, 25, 3},
+      {10, 50, 5}, {10, 5, 1},   {1, 50, 1}, {3, 50, 2}, {5, 50, 3}, {10, 25, 3},
       {7, 33, 2},  {10, 4.9, 1}, {10, 0, 0}, {0, 50, 0}, {8, 100, 8}};
   for (const auto& [n, capacity, expected] : rows) EXPECT_EQ(AtCapacity(n, capacity), expected);
 }

@@ -2,8 +2,10 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -15,6 +17,10 @@ constexpr std::size_t kReadSize = 64 << 10;
 constexpr int kReadsPerTurn = 8;
 // Beyond this a turn's frames go out at once rather than grow further.
 constexpr std::size_t kFlushSize = 1 << 20;
+// A payload of this size is worth a system call of its own rather than a copy.
+constexpr std::size_t kLargePayload = 16 << 10;
+// Pieces of one system call.
+constexpr std::size_t kPiecesPerCall = 64;
 
 }  // namespace
 
@@ -39,9 +45,17 @@ Connection::~Connection() { Close(); }
 void Connection::Send(FrameHead head, std::string_view payload, std::string_view more) {
   if (!socket_) return;
   head.length = static_cast<std::uint32_t>(payload.size() + more.size());
-  AppendHead(out_, head);
-  out_.append(payload);
-  out_.append(more);
+  if (head.length >= kLargePayload && !want_write_) {
+    std::string encoded;
+    AppendHead(encoded, head);
+    return Transmit(encoded, payload, more);
+  }
+  std::string& tail = Tail();
+  const std::size_t before = tail.size();
+  AppendHead(tail, head);
+  tail.append(payload);
+  tail.append(more);
+  unsent_ += tail.size() - before;
   if (unsent() >= kFlushSize && !want_write_) {
     Flush();
   } else {
@@ -49,25 +63,110 @@ void Connection::Send(FrameHead head, std::string_view payload, std::string_view
   }
 }
 
+void Connection::SendKept(FrameHead head, std::string_view payload, std::string_view more,
+                          std::shared_ptr<const void> keep) {
+  if (!socket_) return;
+  head.length = static_cast<std::uint32_t>(payload.size() + more.size());
+  std::string& tail = Tail();
+  const std::size_t before = tail.size();
+  AppendHead(tail, head);
+  tail.append(payload);
+  unsent_ += tail.size() - before + more.size();
+  out_.push_back({.own = {}, .kept = more, .keep = std::move(keep)});
+  loop_.AtTurnEnd(*this);
+}
+
+// The string that small frames are appended to.
+std::string& Connection::Tail() {
+  if (out_.empty() || out_.back().keep) out_.emplace_back();
+  return out_.back().own;
+}
+
 void Connection::OnTurnEnd() {
   if (socket_ && !want_write_) Flush();
 }
 
-void Connection::Flush() {
-  while (sent_ < out_.size()) {
-    const auto n = ::send(socket_.get(), out_.data() + sent_, out_.size() - sent_, MSG_NOSIGNAL);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) break;  // the reading side reports the end
-      if (!std::exchange(want_write_, true)) {
-        loop_.Rewatch(socket_.get(), EPOLLIN | EPOLLOUT, *this);
-      }
+// Hands what is queued and these three to the kernel, and queues what it does not take.
+void Connection::Transmit(std::string_view head, std::string_view payload, std::string_view more) {
+  std::size_t taken = 0;
+  const bool took_all = Write(head, payload, more, taken);
+  for (std::string_view piece : {head, payload, more}) {
+    const std::size_t skip = std::min(taken, piece.size());
+    taken -= skip;
+    piece.remove_prefix(skip);
+    if (piece.empty()) continue;
+    Tail().append(piece);
+    unsent_ += piece.size();
+  }
+  if (!took_all) return WaitForRoom();
+  if (unsent_ > 0) loop_.AtTurnEnd(*this);
+}
+
+// One system call with what is queued and, behind it, three more pieces. False when the kernel
+// has no room for more. `taken`: bytes of the three that it took.
+bool Connection::Write(std::string_view first, std::string_view second, std::string_view third,
+                       std::size_t& taken) {
+  std::array<iovec, kPiecesPerCall + 3> pieces;
+  std::size_t count = 0;
+  std::size_t queued = 0;
+  const auto add = [&](std::string_view bytes) {
+    if (bytes.empty()) return;
+    pieces[count++] = {.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
+  };
+  for (std::size_t i = 0; i < out_.size() && count < kPiecesPerCall; ++i) {
+    const std::string_view bytes = out_[i].bytes().substr(i == 0 ? sent_ : 0);
+    queued += bytes.size();
+    add(bytes);
+  }
+  if (queued == unsent_) {  // else they would overtake what is queued
+    add(first);
+    add(second);
+    add(third);
+  }
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  while (true) {
+    const auto n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return false;
+    if (n < 0) {  // the reading side reports the end
+      Drop(unsent_);
+      taken = first.size() + second.size() + third.size();
+      return true;
+    }
+    const auto sent = static_cast<std::size_t>(n);
+    taken = sent > queued ? sent - queued : 0;
+    Drop(std::min(sent, queued));
+    return true;
+  }
+}
+
+// Forgets bytes that the kernel has taken.
+void Connection::Drop(std::size_t sent) {
+  unsent_ -= sent;
+  sent_ += sent;
+  while (!out_.empty() && sent_ >= out_.front().bytes().size()) {
+    sent_ -= out_.front().bytes().size();
+    if (out_.size() == 1 && !out_.front().keep) {  // its memory serves the next turn
+      out_.front().own.clear();
+      if (out_.front().own.capacity() > kFlushSize) out_.pop_front();
       return;
     }
-    sent_ += static_cast<std::size_t>(n);
+    out_.pop_front();
   }
-  out_.clear();
-  sent_ = 0;
+}
+
+void Connection::WaitForRoom() {
+  if (std::exchange(want_write_, true)) return;
+  loop_.Rewatch(socket_.get(), EPOLLIN | EPOLLOUT, *this);
+}
+
+void Connection::Flush() {
+  std::size_t none = 0;
+  while (unsent_ > 0) {
+    if (!Write({}, {}, {}, none)) return WaitForRoom();
+  }
   if (std::exchange(want_write_, false)) loop_.Rewatch(socket_.get(), EPOLLIN, *this);
 }
 
@@ -132,7 +231,7 @@ void Connection::Fail(const std::string& why) {
 
 void Connection::Close() {
   if (!socket_) return;
-  if (sent_ < out_.size() && !want_write_) Flush();
+  if (unsent_ > 0 && !want_write_) Flush();
   loop_.ForgetTurnEnd(*this);
   loop_.Unwatch(socket_.get(), *this);
   socket_.Reset();

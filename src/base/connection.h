@@ -1,11 +1,13 @@
 // A stream socket that carries frames, on one loop.
 //
-// Frames sent during a turn leave in one system call at its end. Memory is bounded by the
-// protocols above: streams have credit, the control protocol has few messages.
+// Frames sent during a turn leave in one system call at its end; a large payload goes to the
+// kernel at once and is copied only as far as the kernel does not take it. Memory is bounded by
+// the protocols above: streams have credit, the control protocol has few messages.
 //
 // Thread: the loop's.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -46,11 +48,15 @@ class Connection final : public FdHandler,
   // After the connection ended it is dropped: on_closed has said so already.
   void Send(FrameHead head, std::string_view payload = {}, std::string_view more = {});
 
+  // As Send, without a copy: `keep` keeps the bytes of `more` alive until they have been sent.
+  void SendKept(FrameHead head, std::string_view payload, std::string_view more,
+                std::shared_ptr<const void> keep);
+
   // Ends it now; what was queued is sent if the socket takes it. No callback follows.
   void Close();
 
   // Bytes queued and not yet taken by the kernel.
-  std::size_t unsent() const { return out_.size() - sent_; }
+  std::size_t unsent() const { return unsent_; }
 
   // False after Close or on_closed.
   bool open() const { return static_cast<bool>(socket_); }
@@ -64,6 +70,20 @@ class Connection final : public FdHandler,
  private:
   bool Receive();
   bool HandleFrames();
+  // A stretch of bytes to send: our own, or kept alive by somebody else.
+  struct Segment {
+    std::string own;
+    std::string_view kept;
+    std::shared_ptr<const void> keep;
+    std::string_view bytes() const { return keep ? kept : std::string_view(own); }
+  };
+
+  std::string& Tail();
+  void Transmit(std::string_view head, std::string_view payload, std::string_view more);
+  bool Write(std::string_view first, std::string_view second, std::string_view third,
+             std::size_t& taken);
+  void Drop(std::size_t sent);
+  void WaitForRoom();
   void Flush();
   void Fail(const std::string& why);
 
@@ -73,8 +93,9 @@ class Connection final : public FdHandler,
   Callbacks callbacks_;
   std::vector<char> in_;
   std::size_t in_end_ = 0;  // in_[0, in_end_) has been received and not yet handled
-  std::string out_;
-  std::size_t sent_ = 0;  // out_[0, sent_) is with the kernel
+  std::deque<Segment> out_;
+  std::size_t sent_ = 0;    // of the first segment, bytes that the kernel has taken
+  std::size_t unsent_ = 0;  // bytes in out_, less sent_
   bool want_write_ = false;
 };
 

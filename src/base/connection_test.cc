@@ -41,7 +41,8 @@ TEST_F(ConnectionTest, CarriesFramesInOrderAcrossAFullSocketBuffer) {
   const std::string big(300'000, 'x');
   for (int i = 0; i < 20; ++i) a->Send({.kind = FrameKind::kBody}, big, std::to_string(i));
   Until([&] { return frames_.size() == 20; });
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(frames_[static_cast<std::size_t>(i)], big + std::to_string(i));
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(frames_[static_cast<std::size_t>(i)], big + std::to_string(i));
   EXPECT_EQ(a->unsent(), 0u);
 }
 
@@ -101,13 +102,12 @@ class PeerTest : public ConnectionTest {};
 TEST_F(PeerTest, CallsAreAnsweredInAnyOrderWithBlobs) {
   auto pair = *MakeSocketPair();
   std::vector<Peer::Respond> waiting;
-  const auto server = Peer::Open(*loop_, std::move(pair.ours),
-                                 {.on_call =
-                                      [&](const std::string&, const Message&, Peer::Respond respond) {
-                                        waiting.push_back(std::move(respond));
-                                      },
-                                  .on_notice = {},
-                                  .on_closed = {}});
+  const auto server =
+      Peer::Open(*loop_, std::move(pair.ours),
+                 {.on_call = [&](const std::string&, const Message&,
+                                 Peer::Respond respond) { waiting.push_back(std::move(respond)); },
+                  .on_notice = {},
+                  .on_closed = {}});
   const auto client = Peer::Open(*loop_, std::move(pair.theirs), {});
   std::string got;
   for (const char* name : {"a", "b"}) {
@@ -124,14 +124,14 @@ TEST_F(PeerTest, CallsAreAnsweredInAnyOrderWithBlobs) {
 
 TEST_F(PeerTest, ErrorsKeepTheirCode) {
   auto pair = *MakeSocketPair();
-  const auto server = Peer::Open(*loop_, std::move(pair.ours),
-                                 {.on_call =
-                                      [&](const std::string& method, const Message&,
-                                          const Peer::Respond& respond) {
-                                        respond(Status(Code::kNotFound, "no " + method));
-                                      },
-                                  .on_notice = {},
-                                  .on_closed = {}});
+  const auto server =
+      Peer::Open(*loop_, std::move(pair.ours),
+                 {.on_call =
+                      [&](const std::string& method, const Message&, const Peer::Respond& respond) {
+                        respond(Status(Code::kNotFound, "no " + method));
+                      },
+                  .on_notice = {},
+                  .on_closed = {}});
   const auto client = Peer::Open(*loop_, std::move(pair.theirs), {});
   Status status;
   client->Call("verb", {}, [&](const Result<Message>& r) { status = r.status(); });
@@ -168,14 +168,65 @@ TEST_F(PeerTest, NoticesNeedNoAnswer) {
 
 TEST_F(PeerTest, GarbageEndsTheConnection) {
   auto pair = *MakeSocketPair();
-  const auto server = Peer::Open(*loop_, std::move(pair.ours),
-                                 {.on_call = {},
-                                  .on_notice = {},
-                                  .on_closed = [&](const std::string& why) { closed_ = why; }});
+  const auto server =
+      Peer::Open(*loop_, std::move(pair.ours),
+                 {.on_call = {}, .on_notice = {}, .on_closed = [&](const std::string& why) {
+                    closed_ = why;
+                  }});
   const auto other = Open(std::move(pair.theirs));
   other->Send({.kind = FrameKind::kControl, .aux = 1}, "\x05\0\0\0{oops", {});
   other->Send({.kind = FrameKind::kControl, .aux = 1}, std::string("\x05\0\0\0{oops", 9));
   Until([&] { return closed_.find("control message") != std::string::npos; });
+}
+
+// What a side that reads its fields without looking makes of messages of the wrong form.
+class HastyPeerTest : public PeerTest {
+ protected:
+  // One frame with `json` to the hasty side, and a few turns.
+  void Tell(std::uint16_t aux, const std::string& json) {
+    std::string payload(4, '\0');
+    payload[0] = static_cast<char>(json.size());
+    other_->Send({.kind = FrameKind::kControl, .aux = aux, .stream = 1}, payload, json);
+    for (int i = 0; i < 5; ++i) loop_->RunOnce(Duration::zero());
+  }
+
+  SocketPair pair_ = *MakeSocketPair();
+  std::string ended_;  // why, as the hasty side was told
+  std::shared_ptr<Peer> hasty_ = Peer::Open(
+      *loop_, std::move(pair_.ours),
+      {.on_call = [](const std::string&, const Message& m,
+                     const Peer::Respond&) { m.json.at("field").get<std::string>(); },
+       .on_notice = [](const std::string&, const Message& m) { m.json.value("field", ""); },
+       .on_closed = [this](const std::string& why) { ended_ = why; }});
+  std::shared_ptr<Connection> other_ = Open(std::move(pair_.theirs));
+};
+
+TEST_F(HastyPeerTest, ACallWithABadFieldIsRefused) {
+  Tell(1, R"({"method":"m","params":{"field":1}})");
+  Tell(1, R"({"method":5})");
+  ASSERT_EQ(frames_.size(), 2u);
+  for (const std::string& answer : frames_)
+    EXPECT_NE(answer.find("invalid_argument"), std::string::npos);
+  EXPECT_TRUE(hasty_->open());
+}
+
+TEST_F(HastyPeerTest, ANoticeWithABadFieldEndsTheConnection) {
+  Tell(3, R"({"method":"m","params":[]})");
+  EXPECT_FALSE(hasty_->open());
+  EXPECT_NE(ended_.find("cannot use value() with array"), std::string::npos) << ended_;
+}
+
+TEST_F(HastyPeerTest, AMessageThatIsNoObjectEndsTheConnection) {
+  Tell(3, "[1]");
+  EXPECT_EQ(ended_, "control message is not an object");
+}
+
+TEST_F(HastyPeerTest, AnAnswerOfTheWrongFormStillAnswersTheCall) {
+  Status status;
+  hasty_->Call("verb", {}, [&](const Result<Message>& r) { status = r.status(); });
+  Tell(2, R"({"error":"a word"})");
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_FALSE(hasty_->open());
 }
 
 }  // namespace

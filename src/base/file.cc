@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,12 +50,16 @@ Status WriteFileAtomic(const std::string& path, std::string_view content) {
 }
 
 Status MakeDirs(const std::string& path) {
-  std::error_code error;
-  if (fs::create_directories(path, error)) {
-    fs::permissions(path, fs::perms::owner_all, fs::perm_options::replace, error);
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return {};
+  const fs::path parent = fs::path(path).parent_path();
+  if (!parent.empty() && parent != path) {
+    if (Status bad = MakeDirs(parent.string()); !bad.ok()) return bad;
   }
-  if (error) return Internal("cannot make folder '" + path + "': " + error.message());
-  return {};
+  // With its mode from the first moment; somebody else may have made it just now.
+  const int why = ::mkdir(path.c_str(), S_IRWXU) == 0 ? 0 : errno;
+  if (why == 0 || fs::is_directory(path, ignored)) return {};
+  return Internal("cannot make folder '" + path + "': " + std::strerror(why));
 }
 
 void RemoveTree(const std::string& path) {

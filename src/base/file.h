@@ -18,7 +18,8 @@ std::string ReadTail(const std::string& path, std::size_t max_bytes);
 // Writes beside and renames, so that a reader sees the old content or the new, never a part.
 Status WriteFileAtomic(const std::string& path, std::string_view content);
 
-// Like `mkdir -p`, private to the user.
+// Like `mkdir -p`; every folder that it makes is the user's alone. kInternal when one cannot be
+// made, or `path` is no folder.
 Status MakeDirs(const std::string& path);
 
 // Like `rm -rf`; what is not there is no error.

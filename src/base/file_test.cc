@@ -1,8 +1,10 @@
 #include "base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 namespace penstock::base {
@@ -50,6 +52,20 @@ TEST_F(FileTest, FoldersComeAndGoWhole) {
   RemoveTree(folder_ + "/a");
   EXPECT_TRUE(ListDir(folder_).empty());
   RemoveTree(folder_ + "/a");
+}
+
+TEST_F(FileTest, EveryFolderThatIsMadeIsTheUsersAlone) {
+  const mode_t before = ::umask(0);
+  ASSERT_TRUE(MakeDirs(folder_ + "/a/b/c").ok());
+  ::umask(before);
+  for (const char* made : {"/a", "/a/b", "/a/b/c"}) {
+    EXPECT_EQ(std::filesystem::status(folder_ + made).permissions(),
+              std::filesystem::perms::owner_all);
+  }
+  EXPECT_TRUE(MakeDirs(folder_ + "/a/b/").ok()) << "there already";
+  ASSERT_TRUE(WriteFileAtomic(folder_ + "/f", "").ok());
+  EXPECT_EQ(MakeDirs(folder_ + "/f/g").message(),
+            "cannot make folder '" + folder_ + "/f': File exists");
 }
 
 }  // namespace

@@ -15,22 +15,24 @@ namespace penstock::base {
 
 // What a frame is. Values are the wire's and never change their meaning.
 enum class FrameKind : std::uint8_t {
-  kHello = 1,    // both ways, first on a connection: version and role
-  kRequest = 2,  // router -> replica: request head; with kEnd the body follows it inline
-  kBody = 3,     // both ways: a piece of a body
-  kReply = 4,    // replica -> router: reply head; with kEnd the body follows it inline
-  kCancel = 5,   // router -> replica: nobody waits for this stream any more
-  kCredit = 6,   // both ways: the receiver of a body can take this many bytes more
-  kRefuse = 7,   // replica -> router: not admitted, nothing ran; `aux` is a RefuseReason
-  kGoAway = 8,   // replica -> router: leaving; streams above `stream` were not admitted
-  kLoad = 9,     // replica -> router: a slot is free again, after a refusal
-  kControl = 10  // control protocol: a Message (base/message.h)
+  kHello = 1,     // both ways, first on a connection: version and role
+  kRequest = 2,   // router -> replica: request head; with kEnd the body follows it inline
+  kBody = 3,      // both ways: a piece of a body
+  kReply = 4,     // replica -> router: reply head; with kEnd the body follows it inline
+  kCancel = 5,    // router -> replica: nobody waits for this stream any more
+  kCredit = 6,    // both ways: the receiver of a body can take this many bytes more
+  kRefuse = 7,    // replica -> router: not admitted, nothing ran; `aux` is a RefuseReason
+  kGoAway = 8,    // replica -> router: leaving; streams above `stream` were not admitted
+  kLoad = 9,      // replica -> router: a slot is free again, after a refusal
+  kControl = 10,  // control protocol: a Message (base/message.h)
+  kModels = 11    // replica -> router: every model that it has or is loading (base/protocol.h)
 };
 
 // FrameHead::flags, a bit set.
 inline constexpr std::uint8_t kEnd = 1;      // last frame of this direction of the stream
 inline constexpr std::uint8_t kFailure = 2;  // the call raised; the body says what
 inline constexpr std::uint8_t kMore = 4;     // the item goes on in the next frame of the stream
+inline constexpr std::uint8_t kAdmit = 8;    // of a request: it may run beyond the replica's limit
 
 // FrameHead::aux of kRefuse.
 enum class RefuseReason : std::uint16_t { kFull = 1, kLeaving = 2 };
@@ -59,9 +61,9 @@ void AppendHead(std::string& out, const FrameHead& head);
 struct ParsedFrame {
   enum class State { kIncomplete, kFrame, kBroken };
   State state = State::kIncomplete;
-  Frame frame;            // kFrame: points into the input
-  std::size_t size = 0;   // kFrame: bytes to consume; kIncomplete: bytes needed in all
-  std::string error;      // kBroken: what is wrong with it
+  Frame frame;           // kFrame: points into the input
+  std::size_t size = 0;  // kFrame: bytes to consume; kIncomplete: bytes needed in all
+  std::string error;     // kBroken: what is wrong with it
 };
 
 // Looks at the front of `bytes`. A kind that does not exist or a length beyond `max_payload`

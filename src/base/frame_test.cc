@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "base/heads.h"
+#include "base/protocol.h"
 
 namespace penstock::base {
 namespace {
@@ -103,6 +104,37 @@ TEST(Exchange, CutShortIsMalformed) {
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     EXPECT_FALSE(ParseRequestHead(std::string_view(bytes).substr(0, n), read, body)) << n;
   }
+}
+
+TEST(Exchange, TheModelIdIsReadFromTheFront) {
+  std::string bytes;
+  AppendRequestHead(bytes, {.kind = CallKind::kCall,
+                            .request_id = "id",
+                            .route = "/r",
+                            .multiplexed_model_id = "model",
+                            .method = "predict"});
+  EXPECT_EQ(ParseModelId(bytes + "body"), "model");
+  EXPECT_EQ(ParseModelId(std::string_view(bytes).substr(0, 10)), "");
+  EXPECT_EQ(ParseModelId(""), "");
+}
+
+TEST(Models, RoundTrip) {
+  const std::vector<std::string> models{"a", "", "with \xff bytes"};
+  EXPECT_EQ(*DecodeModels(EncodeModels(models)), models);
+  EXPECT_TRUE(DecodeModels("")->empty());
+}
+
+TEST(Models, CutShortIsAnError) {
+  const std::string bytes = EncodeModels({"one", "two"});
+  EXPECT_FALSE(DecodeModels(std::string_view(bytes).substr(0, bytes.size() - 1)).ok());
+  EXPECT_FALSE(DecodeModels(std::string_view(bytes).substr(0, 2)).ok());
+}
+
+TEST(Models, NeverMoreThanAFrameTakes) {
+  const std::vector<std::string> models(3, std::string(kMaxDataPayload / 2, 'm'));
+  const std::string bytes = EncodeModels(models);
+  EXPECT_LE(bytes.size(), kMaxDataPayload);
+  EXPECT_EQ(DecodeModels(bytes)->size(), 1u);
 }
 
 RC_GTEST_PROP(Exchange, ReplyHeadParserTakesAnyBytes, (const std::string& bytes)) {

@@ -36,7 +36,7 @@ void AppendRequestHead(std::string& out, const RequestHead& head) {
   writer.PutString(head.root_path);
   writer.PutString(head.multiplexed_model_id);
   writer.PutString(head.method);
-  if (head.kind != CallKind::kHttp) return;
+  if (head.kind == CallKind::kCall) return;
   writer.PutString(head.target);
   writer.PutString(head.http_version);
   writer.PutString(head.client);
@@ -47,7 +47,7 @@ void AppendRequestHead(std::string& out, const RequestHead& head) {
 bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_view& body) {
   WireReader reader(payload);
   head.kind = static_cast<CallKind>(reader.Get<std::uint8_t>());
-  if (head.kind != CallKind::kHttp && head.kind != CallKind::kCall) return false;
+  if (head.kind < CallKind::kHttp || head.kind > CallKind::kWebSocket) return false;
   head.flags = reader.Get<std::uint8_t>();
   head.request_id = reader.GetString();
   head.app = reader.GetString();
@@ -55,7 +55,7 @@ bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_v
   head.root_path = reader.GetString();
   head.multiplexed_model_id = reader.GetString();
   head.method = reader.GetString();
-  if (head.kind == CallKind::kHttp) {
+  if (head.kind != CallKind::kCall) {
     head.target = reader.GetString();
     head.http_version = reader.GetString();
     head.client = reader.GetString();
@@ -64,6 +64,14 @@ bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_v
   }
   body = reader.rest();
   return reader.ok();
+}
+
+std::string_view ParseModelId(std::string_view payload) {
+  WireReader reader(payload);
+  reader.Get<std::uint8_t>();                                  // kind
+  reader.Get<std::uint8_t>();                                  // flags
+  for (int field = 0; field < 4; ++field) reader.GetString();  // request id ... root path
+  return reader.GetString();
 }
 
 void AppendReplyHead(std::string& out, const ReplyHead& head) {

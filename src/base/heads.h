@@ -14,8 +14,9 @@ namespace penstock::base {
 
 // Who asks, and so which shape the reply has.
 enum class CallKind : std::uint8_t {
-  kHttp = 1,  // from a proxy: an HTTP request; the reply has a status, headers and a body
-  kCall = 2,  // from a handle: a method call; arguments and result are opaque bytes
+  kHttp = 1,       // from a proxy: an HTTP request; the reply has a status, headers and a body
+  kCall = 2,       // from a handle: a method call; arguments and result are opaque bytes
+  kWebSocket = 3,  // from a proxy: status 101 accepts it, then bodies are messages (ws_message.h)
 };
 
 // RequestHead::flags, a bit set.
@@ -34,7 +35,7 @@ struct RequestHead {
   std::string_view multiplexed_model_id;  // "" when none
   std::string_view method;                // HTTP method, or the name of the method to call
 
-  // kHttp only; empty otherwise.
+  // kHttp and kWebSocket only; empty otherwise.
   std::string_view target;        // path and query as received
   std::string_view http_version;  // "1.1"
   std::string_view client;        // "host:port" of the peer
@@ -48,7 +49,11 @@ void AppendRequestHead(std::string& out, const RequestHead& head);
 // Parses the front of `payload`, leaving the inline body in `body`. False when malformed.
 bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_view& body);
 
-// The head of a kReply frame to a kHttp request. A reply to kCall has none.
+// The model that a request asks for, read from the front of its payload: what routers need to
+// know of it. "" when it names none or is malformed.
+std::string_view ParseModelId(std::string_view payload);
+
+// The head of a kReply frame to a kHttp or kWebSocket request. A reply to kCall has none.
 struct ReplyHead {
   using Header = std::pair<std::string_view, std::string_view>;
 

@@ -2,8 +2,8 @@
 
 #include <ifaddrs.h>
 #include <netdb.h>
-#include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,21 +24,66 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool Alive(int pid) { return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
-
+// nullopt unless its agent is alive: the file outlives one that was killed.
 std::optional<InstanceInfo> ReadInfo(const std::string& folder) {
   const auto text = ReadFile(folder + "/info.json");
   if (!text.ok()) return std::nullopt;
-  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return std::nullopt;
-  InstanceInfo info{.folder = folder,
-                    .pid = json.value("pid", 0),
-                    .port = json.value("port", 0),
-                    .embedded = json.value("embedded", false)};
-  return Alive(info.pid) ? std::optional(info) : std::nullopt;
+  try {  // the library reports a malformed file by throwing
+    const auto json = nlohmann::json::parse(*text);
+    InstanceInfo info{.folder = folder,
+                      .agent = {.pid = json.at("pid"), .started = json.at("started")},
+                      .guard = {.pid = json.at("guard_pid"), .started = json.at("guard_started")},
+                      .port = json.at("port"),
+                      .embedded = json.at("embedded")};
+    return info.agent.alive() ? std::optional(info) : std::nullopt;
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
 }
 
 std::string CurrentLink() { return InstanceRoot() + "/current"; }
+
+// Where PENSTOCK_HOME does not say otherwise; a place that everybody may write to.
+std::string DefaultRoot() { return "/tmp/penstock-" + std::to_string(::getuid()); }
+
+Status Untrusted(const std::string& what) {
+  return Status(Code::kFailedPrecondition,
+                what + "; name another folder for instances with PENSTOCK_HOME");
+}
+
+// Ok also when there is none yet.
+Status CheckRoot() {
+  const std::string root = InstanceRoot();
+  struct stat entry {};
+  struct stat folder {};
+  if (::lstat(root.c_str(), &entry) != 0 && errno == ENOENT) return {};
+  if (::stat(root.c_str(), &folder) != 0) {
+    return Untrusted("cannot read '" + root + "': " + std::strerror(errno));
+  }
+  const uid_t self = ::geteuid();
+  for (const uid_t owner : {entry.st_uid, folder.st_uid}) {
+    const bool link_of_root = owner == 0 && S_ISLNK(entry.st_mode) && folder.st_uid == self;
+    if (owner == self || link_of_root) continue;
+    return Untrusted("'" + root + "' belongs to user " + std::to_string(owner) + ", not to user " +
+                     std::to_string(self));
+  }
+  if (!S_ISDIR(folder.st_mode)) return Untrusted("'" + root + "' is not a folder");
+  if ((folder.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return Untrusted("other users may write to '" + root + "': forbid it with `chmod go-w`");
+  }
+  return {};
+}
+
+// The root, ours alone. One that the user chose keeps its mode: it may have other uses.
+Status MakeRoot() {
+  const std::string root = InstanceRoot();
+  if (Status bad = MakeDirs(root); !bad.ok()) return bad;
+  if (Status bad = CheckRoot(); !bad.ok()) return bad;
+  if (root == DefaultRoot() && ::chmod(root.c_str(), S_IRWXU) != 0) {
+    return Internal("cannot change the mode of '" + root + "': " + std::strerror(errno));
+  }
+  return {};
+}
 
 // Every numeric address of this host's interfaces.
 std::vector<std::string> OwnAddresses() {
@@ -61,7 +106,8 @@ std::vector<std::string> OwnAddresses() {
 }
 
 bool IsThisHost(const std::string& host) {
-  if (host.empty() || host == "localhost" || host == "auto" || host.starts_with("127.")) return true;
+  if (host.empty() || host == "localhost" || host == "auto" || host.starts_with("127."))
+    return true;
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) == 0 && host == name.data()) return true;
   const auto own = OwnAddresses();
@@ -79,10 +125,13 @@ Result<InstanceInfo> FindByPort(const std::string& address) {
   }
   if (!IsThisHost(host)) {
     return Status(Code::kFailedPrecondition,
-                  "address '" + address + "' is on another host. The local engine runs on one host; "
-                  "several hosts need the ray engine, which uses an existing Ray cluster.");
+                  "address '" + address +
+                      "' is on another host. The local engine runs on one host; "
+                      "several hosts need the ray engine, which uses an existing Ray cluster.");
   }
-  for (const InstanceInfo& info : LiveInstances()) {
+  const auto live = LiveInstances();
+  if (!live.ok()) return live.status();
+  for (const InstanceInfo& info : *live) {
     if (!info.embedded && info.port == port) return info;
   }
   return Status(Code::kNotFound, "no Penstock instance is running at '" + address +
@@ -97,10 +146,11 @@ std::string InstanceInfo::Address() const {
 
 std::string InstanceRoot() {
   const std::string home = GetEnv("PENSTOCK_HOME");
-  return home.empty() ? "/tmp/penstock-" + std::to_string(::getuid()) : home;
+  return home.empty() ? DefaultRoot() : home;
 }
 
 Result<InstancePaths> MakeInstance(const std::string& name) {
+  if (Status bad = MakeRoot(); !bad.ok()) return bad;
   const InstancePaths paths{InstanceRoot() + "/" + name};
   for (const std::string& folder :
        {paths.folder, paths.code(), paths.sockets(), paths.logs(), paths.environments()}) {
@@ -110,13 +160,15 @@ Result<InstancePaths> MakeInstance(const std::string& name) {
 }
 
 Status PublishInstance(const InstanceInfo& info) {
-  const nlohmann::json json = {
-      {"pid", info.pid}, {"port", info.port}, {"embedded", info.embedded}, {"address", info.Address()}};
+  const nlohmann::json json = {{"pid", info.agent.pid},       {"started", info.agent.started},
+                               {"guard_pid", info.guard.pid}, {"guard_started", info.guard.started},
+                               {"port", info.port},           {"embedded", info.embedded},
+                               {"address", info.Address()}};
   if (Status bad = WriteFileAtomic(info.folder + "/info.json", json.dump(2) + "\n"); !bad.ok()) {
     return bad;
   }
   if (info.embedded) return {};
-  const std::string beside = CurrentLink() + ".tmp" + std::to_string(info.pid);
+  const std::string beside = CurrentLink() + ".tmp" + std::to_string(info.agent.pid);
   std::error_code error;
   fs::remove(beside, error);
   fs::create_symlink(info.folder, beside, error);
@@ -130,7 +182,8 @@ void RetractInstance(const InstanceInfo& info) {
   fs::remove(info.folder + "/info.json", error);
 }
 
-std::vector<InstanceInfo> LiveInstances() {
+Result<std::vector<InstanceInfo>> LiveInstances() {
+  if (Status bad = CheckRoot(); !bad.ok()) return bad;
   std::vector<InstanceInfo> live;
   for (const std::string& name : ListDir(InstanceRoot())) {
     if (name == "current") continue;
@@ -141,6 +194,7 @@ std::vector<InstanceInfo> LiveInstances() {
 
 Result<InstanceInfo> FindInstance(const std::string& address) {
   if (address.empty() || address == "auto") {
+    if (Status bad = CheckRoot(); !bad.ok()) return bad;
     std::error_code error;
     const fs::path folder = fs::read_symlink(CurrentLink(), error);
     if (!error) {

@@ -1,6 +1,7 @@
 // Where a running Penstock keeps its things, and how others find it.
 //
-//   <root>/                 PENSTOCK_HOME, else /tmp/penstock-<uid>; private to the user
+//   <root>/                 PENSTOCK_HOME, else /tmp/penstock-<uid>; the user's, and writable to
+//   nobody else
 //     current               link to the instance that `penstock start --head` made
 //     <name>/               an instance:
 //       info.json           what it is: address, port, process id, whether a script owns it
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/process.h"
 #include "penstock/status.h"
 
 namespace penstock::base {
@@ -32,7 +34,8 @@ struct InstancePaths {
 // What info.json says.
 struct InstanceInfo {
   std::string folder;
-  int pid = 0;            // of the head node's agent
+  Process agent;          // the head node's
+  Process guard;          // ends after the agent and all that it started; none without one
   int port = 6379;        // the number in its address; nothing listens there
   bool embedded = false;  // belongs to a script and ends with it
 
@@ -43,7 +46,9 @@ struct InstanceInfo {
 // The folder of all instances.
 std::string InstanceRoot();
 
-// Makes a new instance's folder and its subfolders. kInternal.
+// Makes a new instance's folder and its subfolders, for the user alone. kInternal.
+// kFailedPrecondition when the root is somebody else's or others may write to it: who can put
+// things there can run code as the user.
 Result<InstancePaths> MakeInstance(const std::string& name);
 
 // Writes info.json; a started instance becomes the current one.
@@ -52,12 +57,12 @@ Status PublishInstance(const InstanceInfo& info);
 // Removes the link to it, if it is the current one. The folder stays: it holds the logs.
 void RetractInstance(const InstanceInfo& info);
 
-// Every instance whose agent is alive.
-std::vector<InstanceInfo> LiveInstances();
+// Every instance whose agent is alive. kFailedPrecondition for a root as above.
+Result<std::vector<InstanceInfo>> LiveInstances();
 
 // The instance that `address` names: a folder, "auto" or "" for the current one, or
-// "<host>:<port>" of this host. kNotFound when nothing runs there. kFailedPrecondition for an
-// address on another host, with a pointer to the engine that spans hosts.
+// "<host>:<port>" of this host. kNotFound when nothing runs there. kFailedPrecondition for a root
+// as above, and for an address on another host, with a pointer to the engine that spans hosts.
 Result<InstanceInfo> FindInstance(const std::string& address);
 
 }  // namespace penstock::base

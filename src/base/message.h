@@ -11,6 +11,13 @@ namespace penstock::base {
 
 using Json = nlohmann::json;
 
+// The whole number that a field holds. Another type throws, as all of the library's conversions
+// do, and so does a number with a fraction: the library would cut it, and 1e30 is undefined.
+template <class T>
+T Whole(const Json& field) {
+  return static_cast<T>(field.get_ref<const Json::number_integer_t&>());
+}
+
 struct Message {
   Json json;
   std::string blob;  // deployment code, logs; empty for most

@@ -31,16 +31,17 @@ std::shared_ptr<Peer> Peer::Open(Loop& loop, UniqueFd socket, Callbacks callback
   auto peer = std::make_shared<Peer>(Key(), std::move(callbacks));
   // The connection holds no owning reference: whoever opened the peer keeps it.
   std::weak_ptr<Peer> weak = peer;
-  peer->connection_ = Connection::Open(
-      loop, std::move(socket), kMaxMessage,
-      {.on_frame =
-           [weak](const Frame& frame) {
-             if (const auto self = weak.lock()) self->OnFrame(frame);
-           },
-       .on_closed =
-           [weak](const std::string& why) {
-             if (const auto self = weak.lock()) self->OnClosed(why);
-           }});
+  peer->connection_ = Connection::Open(loop, std::move(socket), kMaxMessage,
+                                       {.on_frame =
+                                            [weak](const Frame& frame) {
+                                              if (const auto self = weak.lock())
+                                                self->OnFrame(frame);
+                                            },
+                                        .on_closed =
+                                            [weak](const std::string& why) {
+                                              if (const auto self = weak.lock())
+                                                self->OnClosed(why);
+                                            }});
   return peer;
 }
 
@@ -65,9 +66,9 @@ void Peer::Answer(std::uint32_t id, const Result<Message>& answer) {
   if (answer.ok()) {
     message = {{{"result", answer->json}}, answer->blob};
   } else {
-    message.json = {{"error",
-                     {{"code", CodeName(answer.status().code())},
-                      {"message", answer.status().message()}}}};
+    message.json = {
+        {"error",
+         {{"code", CodeName(answer.status().code())}, {"message", answer.status().message()}}}};
   }
   connection_->Send(ControlHead(kAnswer, id), EncodeMessage(message));
 }
@@ -76,23 +77,30 @@ void Peer::OnFrame(const Frame& frame) {
   auto message = frame.head.kind == FrameKind::kControl
                      ? DecodeMessage(frame.payload)
                      : Result<Message>(InvalidArgument("not a control frame"));
-  if (!message.ok()) {
-    connection_->Close();
-    OnClosed(message.status().message());
+  if (!message.ok()) return Break(message.status().message());
+  if (!message->json.is_object()) return Break("control message is not an object");
+  try {
+    Handle(frame.head, *std::move(message));
+  } catch (const Json::exception& error) {
+    if (frame.head.aux == kCall) return Answer(frame.head.stream, InvalidArgument(error.what()));
+    Break(std::string("control message: ") + error.what());
+  }
+}
+
+void Peer::Handle(const FrameHead& head, Message message) {
+  if (head.aux == kAnswer) {
+    const auto answer = Unwrap(std::move(message));
+    auto call = calls_.extract(head.stream);
+    if (!call.empty()) call.mapped()(answer);
     return;
   }
-  if (frame.head.aux == kAnswer) {
-    auto call = calls_.extract(frame.head.stream);
-    if (!call.empty()) call.mapped()(Unwrap(*std::move(message)));
-    return;
-  }
-  const std::string method = message->json.value("method", "");
-  Message params{std::move(message->json["params"]), std::move(message->blob)};
-  if (frame.head.aux == kNotice) {
+  const std::string method = message.json.value("method", "");
+  Message params{std::move(message.json["params"]), std::move(message.blob)};
+  if (head.aux == kNotice) {
     if (callbacks_.on_notice) callbacks_.on_notice(method, std::move(params));
     return;
   }
-  const std::uint32_t id = frame.head.stream;
+  const std::uint32_t id = head.stream;
   const auto respond = [weak = weak_from_this(), id](const Result<Message>& answer) {
     if (const auto self = weak.lock()) self->Answer(id, answer);
   };
@@ -101,6 +109,12 @@ void Peer::OnFrame(const Frame& frame) {
   } else {
     respond(Status(Code::kUnimplemented, "this peer takes no calls"));
   }
+}
+
+void Peer::Break(const std::string& why) {
+  if (!open()) return;
+  connection_->Close();
+  OnClosed(why);
 }
 
 void Peer::OnClosed(const std::string& why) {

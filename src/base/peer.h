@@ -33,6 +33,9 @@ class Peer : public std::enable_shared_from_this<Peer> {
   // Harmless after the connection ended.
   using Respond = std::function<void(Result<Message>)>;
 
+  // Handlers may read fields as if they were there and of the right type. What the JSON library
+  // throws when they are not is the other side's mistake: its call is answered with
+  // kInvalidArgument; after a bad notice or answer the connection ends.
   struct Callbacks {
     std::function<void(const std::string& method, Message params, Respond respond)> on_call;
     std::function<void(const std::string& method, Message params)> on_notice;
@@ -64,6 +67,8 @@ class Peer : public std::enable_shared_from_this<Peer> {
 
  private:
   void OnFrame(const Frame& frame);
+  void Handle(const FrameHead& head, Message message);
+  void Break(const std::string& why);
   void OnClosed(const std::string& why);
   void FailCalls(const std::string& why);
   void Answer(std::uint32_t id, const Result<Message>& answer);

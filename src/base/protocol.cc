@@ -37,4 +37,22 @@ std::uint32_t DecodeCredit(std::string_view payload) {
   return WireReader(payload).Get<std::uint32_t>();
 }
 
+std::string EncodeModels(const std::vector<std::string>& models) {
+  std::string payload;
+  WireWriter writer(payload);
+  for (const std::string& model : models) {
+    if (payload.size() + sizeof(std::uint32_t) + model.size() > kMaxDataPayload) break;
+    writer.PutString(model);
+  }
+  return payload;
+}
+
+Result<std::vector<std::string>> DecodeModels(std::string_view payload) {
+  WireReader reader(payload);
+  std::vector<std::string> models;
+  while (!reader.rest().empty()) models.emplace_back(reader.GetString());
+  if (!reader.ok()) return InvalidArgument("a frame of models is cut off");
+  return models;
+}
+
 }  // namespace penstock::base

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/frame.h"
 #include "penstock/status.h"
@@ -11,7 +12,7 @@
 namespace penstock::base {
 
 // Grows with every change that an older peer would misread.
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 
 // Largest payload of a frame between router and replica, in bytes.
 inline constexpr std::size_t kMaxDataPayload = 1 << 20;
@@ -43,5 +44,12 @@ std::string EncodeCredit(std::uint32_t bytes);
 
 // Zero when malformed.
 std::uint32_t DecodeCredit(std::string_view payload);
+
+// The payload of a kModels frame: model ids one after another. Those that do not fit a frame are
+// left out: routers will not know of them.
+std::string EncodeModels(const std::vector<std::string>& models);
+
+// In the order sent; kInvalidArgument when malformed.
+Result<std::vector<std::string>> DecodeModels(std::string_view payload);
 
 }  // namespace penstock::base

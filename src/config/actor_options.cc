@@ -22,9 +22,11 @@ Status CheckKeys(const Json& options) {
   for (const auto& [key, value] : options.items()) {
     if (std::find(kAllowed.begin(), kAllowed.end(), key) != kAllowed.end()) continue;
     std::string allowed;
-    for (const char* name : kAllowed) allowed += (allowed.empty() ? "'" : ", '") + std::string(name) + "'";
-    return InvalidArgument("Specifying '" + key + "' in ray_actor_options is not allowed. Allowed " +
-                           "options: {" + allowed + "}");
+    for (const char* name : kAllowed)
+      allowed += (allowed.empty() ? "'" : ", '") + std::string(name) + "'";
+    return InvalidArgument("Specifying '" + key +
+                           "' in ray_actor_options is not allowed. Allowed " + "options: {" +
+                           allowed + "}");
   }
   return {};
 }
@@ -48,8 +50,8 @@ Status ReadResources(const Json& options, ReplicaResources& out) {
   if (!resources.is_object()) return WrongKeyword("resources", "<class 'dict'>, ", resources);
   for (const auto& [name, amount] : resources.items()) {
     if (!amount.is_number() && !amount.is_boolean()) {
-      return WrongType("The amount of resource '" + name + "' must be a number, but received type " +
-                       PythonType(amount));
+      return WrongType("The amount of resource '" + name +
+                       "' must be a number, but received type " + PythonType(amount));
     }
     out.resources[name] = amount.is_boolean() ? (amount.get<bool>() ? 1 : 0) : amount.get<double>();
   }
@@ -72,7 +74,8 @@ Result<std::map<std::string, std::string>> TextMap(const char* keyword, const Js
 Status ReadFallbacks(const Json& options, ReplicaResources& out) {
   if (!Has(options, "fallback_strategy")) return {};
   const Json& strategies = options.at("fallback_strategy");
-  if (!strategies.is_array()) return WrongKeyword("fallback_strategy", "<class 'list'>, ", strategies);
+  if (!strategies.is_array())
+    return WrongKeyword("fallback_strategy", "<class 'list'>, ", strategies);
   for (const Json& strategy : strategies) {
     if (!strategy.is_object()) {
       return WrongType("Each entry of fallback_strategy must be a dictionary, but received type " +
@@ -126,7 +129,8 @@ Status ReadEnvVars(const Json& env_vars, RuntimeEnv& out) {
 }
 
 Status ReadPyModules(const Json& modules, RuntimeEnv& out) {
-  if (!modules.is_array()) return FieldError("runtime_env['py_modules']", "must be a list", modules);
+  if (!modules.is_array())
+    return FieldError("runtime_env['py_modules']", "must be a list", modules);
   for (const Json& module : modules) {
     if (!module.is_string()) {
       return FieldError("runtime_env['py_modules']", "must be a list of folders", modules);
@@ -145,12 +149,11 @@ Result<ReplicaResources> ParseActorOptions(const Json& options) {
     return WrongType("Got invalid type \"" + PythonType(options) +
                      "\" for ray_actor_options. Expected a dictionary.");
   }
-  for (Status bad : {CheckKeys(options), ReadAmount(options, "num_cpus", out.num_cpus),
-                     ReadAmount(options, "num_gpus", out.num_gpus),
-                     ReadAmount(options, "memory", out.memory),
-                     ReadAmount(options, "object_store_memory", out.object_store_memory),
-                     ReadResources(options, out), ReadTexts(options, out),
-                     ReadSelectors(options, out)}) {
+  for (Status bad :
+       {CheckKeys(options), ReadAmount(options, "num_cpus", out.num_cpus),
+        ReadAmount(options, "num_gpus", out.num_gpus), ReadAmount(options, "memory", out.memory),
+        ReadAmount(options, "object_store_memory", out.object_store_memory),
+        ReadResources(options, out), ReadTexts(options, out), ReadSelectors(options, out)}) {
     if (!bad.ok()) return bad;
   }
   if (const auto demand = resources::MakeDemand(out); !demand.ok()) return demand.status();
@@ -171,9 +174,9 @@ Result<RuntimeEnv> ParseRuntimeEnv(const Json& runtime_env) {
     } else if (key == "py_modules") {
       bad = ReadPyModules(value, out);
     } else if (key != "excludes" && key != "config") {
-      bad = Status(Code::kUnimplemented,
-                   "runtime_env['" + key + "'] is not supported yet; supported are env_vars, " +
-                       "working_dir and py_modules");
+      bad = Status(Code::kUnimplemented, "runtime_env['" + key +
+                                             "'] is not supported yet; supported are env_vars, " +
+                                             "working_dir and py_modules");
     }
     if (!bad.ok()) return bad;
   }

@@ -80,7 +80,7 @@ Status ReadCounts(const Json& options, AutoscalingSpec& spec) {
   }
   if (!Has(options, "initial_replicas")) return {};
   int initial = 0;
-  const Status bad = read("initial_replicas", {.least = 0, .most = kMostReplicas}, initial);
+  Status bad = read("initial_replicas", {.least = 0, .most = kMostReplicas}, initial);
   spec.initial_replicas = initial;
   return bad;
 }
@@ -92,8 +92,9 @@ Status ReadAggregation(const Json& options, AutoscalingSpec& spec) {
   auto text = TextField(field, *found);
   if (!text.ok()) return text.status();
   std::string lower = *text;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
   using Aggregation = AutoscalingSpec::Aggregation;
   if (lower == "mean") {
     spec.aggregation_function = Aggregation::kMean;
@@ -102,8 +103,9 @@ Status ReadAggregation(const Json& options, AutoscalingSpec& spec) {
   } else if (lower == "min") {
     spec.aggregation_function = Aggregation::kMin;
   } else {
-    return InvalidArgument(field + ": '" + *text +
-                           "' is not a valid AggregationFunction, allowed are 'mean', 'max', 'min'");
+    return InvalidArgument(
+        field + ": '" + *text +
+        "' is not a valid AggregationFunction, allowed are 'mean', 'max', 'min'");
   }
   return {};
 }
@@ -116,8 +118,8 @@ Status CheckOrder(const AutoscalingSpec& spec) {
   const std::string min = Counted("min_replicas", spec.min_replicas);
   const std::string max = Counted("max_replicas", spec.max_replicas);
   if (spec.max_replicas < spec.min_replicas) {
-    return InvalidArgument("autoscaling_config: " + max + " must be greater than or equal to " + min +
-                           "!");
+    return InvalidArgument("autoscaling_config: " + max + " must be greater than or equal to " +
+                           min + "!");
   }
   if (!spec.initial_replicas) return {};
   const std::string initial = Counted("initial_replicas", *spec.initial_replicas);
@@ -137,11 +139,12 @@ Status CheckOrder(const AutoscalingSpec& spec) {
 Result<AutoscalingSpec> ParseAutoscaling(const Json& options) {
   if (!options.is_object()) {
     return FieldError("autoscaling_config",
-                      "Input should be a valid dictionary or instance of AutoscalingConfig", options);
+                      "Input should be a valid dictionary or instance of AutoscalingConfig",
+                      options);
   }
   AutoscalingSpec spec;
-  for (Status bad : {ReadNumbers(options, spec), ReadCounts(options, spec),
-                     ReadAggregation(options, spec)}) {
+  for (Status bad :
+       {ReadNumbers(options, spec), ReadCounts(options, spec), ReadAggregation(options, spec)}) {
     if (!bad.ok()) return bad;
   }
   if (Status bad = CheckOrder(spec); !bad.ok()) return bad;

@@ -31,10 +31,12 @@ struct NumberOption {
 
 constexpr WholeOption kWholes[] = {
     {"num_replicas", &DeploymentSpec::num_replicas, {.least = 0, .most = 1e6}},
-    {"max_ongoing_requests", &DeploymentSpec::max_ongoing_requests,
+    {"max_ongoing_requests",
+     &DeploymentSpec::max_ongoing_requests,
      {.least = 0, .above_least = true, .most = 1e9}},
     {"max_queued_requests", &DeploymentSpec::max_queued_requests, {.most = 1e9}},
-    {"max_constructor_retry_count", &DeploymentSpec::max_constructor_retry_count,
+    {"max_constructor_retry_count",
+     &DeploymentSpec::max_constructor_retry_count,
      {.least = 0, .above_least = true, .most = 1e9}},
     {"max_surge_percent", &DeploymentSpec::max_surge_percent, {.least = 0, .most = 100}},
 };
@@ -44,29 +46,25 @@ constexpr NumberOption kNumbers[] = {
     {"graceful_shutdown_wait_loop_s", &DeploymentSpec::graceful_shutdown_wait_loop_s, kNotNegative},
     {"health_check_period_s", &DeploymentSpec::health_check_period_s, kPositive},
     {"health_check_timeout_s", &DeploymentSpec::health_check_timeout_s, kPositive},
-    {"rolling_update_percentage", &DeploymentSpec::rolling_update_percentage,
+    {"rolling_update_percentage",
+     &DeploymentSpec::rolling_update_percentage,
      {.least = 0, .above_least = true, .most = 1}},
 };
 
-constexpr std::array<std::string_view, 12> kOthers{"ray_actor_options",
-                                                   "placement_group_bundles",
-                                                   "placement_group_strategy",
-                                                   "placement_group_bundle_label_selector",
-                                                   "max_replicas_per_node",
-                                                   "user_config",
-                                                   "backpressure_config",
-                                                   "autoscaling_config",
-                                                   "logging_config",
-                                                   "request_router_config",
-                                                   "gang_scheduling_config",
-                                                   "deployment_actors"};
+constexpr std::array<std::string_view, 12> kOthers{
+    "ray_actor_options",        "placement_group_bundles",
+    "placement_group_strategy", "placement_group_bundle_label_selector",
+    "max_replicas_per_node",    "user_config",
+    "backpressure_config",      "autoscaling_config",
+    "logging_config",           "request_router_config",
+    "gang_scheduling_config",   "deployment_actors"};
 
 // Accepted by Ray Serve; not acted upon here yet. logging_config and request_router_config are
 // judged by what is in them.
 constexpr std::array<std::string_view, 6> kNotYet{
-    "deployment_actors",        "gang_scheduling_config",
-    "max_surge_percent",        "placement_group_bundle_label_selector",
-    "placement_group_bundles",  "placement_group_strategy"};
+    "deployment_actors",       "gang_scheduling_config",
+    "max_surge_percent",       "placement_group_bundle_label_selector",
+    "placement_group_bundles", "placement_group_strategy"};
 
 // The names under which Ray Serve's own defaults are known; what follows the last '.' or ':'.
 constexpr std::string_view kDefaultRouter = "PowerOfTwoChoicesRequestRouter";
@@ -89,7 +87,7 @@ bool Known(std::string_view name) {
          std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end();
 }
 
-Status CheckQueued(const Json& value, int n) {
+Status CheckQueued(const Json& value, std::int64_t n) {
   if (n == -1 || n >= 1) return {};
   return FieldError("max_queued_requests",
                     "max_queued_requests must be -1 (no limit) or a positive integer.", value);
@@ -103,7 +101,7 @@ Status CoerceWholes(Json& call) {
     const auto n = WholeField(option.name, *found, option.range);
     if (!n.ok()) return n.status();
     if (std::string_view(option.name) == "max_queued_requests") {
-      if (Status bad = CheckQueued(*found, static_cast<int>(*n)); !bad.ok()) return bad;
+      if (Status bad = CheckQueued(*found, *n); !bad.ok()) return bad;
     }
     *found = *n;
   }
@@ -163,7 +161,9 @@ Status CheckNested(const Json& call) {
 Status CheckGangCombination(const Json& merged) {
   if (!Has(merged, "gang_scheduling_config")) return {};
   const Json& gang = merged.at("gang_scheduling_config");
-  const auto size = gang.at("gang_size").get<std::int64_t>();
+  const auto gang_size = WholeField("gang_scheduling_config.gang_size", gang.at("gang_size"), {});
+  if (!gang_size.ok()) return gang_size.status();
+  const std::int64_t size = *gang_size;
   const auto replicas = merged.value("num_replicas", std::int64_t{1});
   if (!Has(merged, "autoscaling_config") && replicas % size != 0) {
     return InvalidArgument("num_replicas (" + std::to_string(replicas) +

@@ -41,7 +41,8 @@ TEST(DeploymentOptions, OnlyWhatWasSetIsKept) {
 }
 
 TEST(DeploymentOptions, AutoIsSpelledOut) {
-  const DeploymentSpec spec = Spec({{"num_replicas", "auto"}, {"autoscaling_config", {{"max_replicas", 5}}}});
+  const DeploymentSpec spec =
+      Spec({{"num_replicas", "auto"}, {"autoscaling_config", {{"max_replicas", 5}}}});
   ASSERT_TRUE(spec.autoscaling);
   EXPECT_EQ(spec.autoscaling->min_replicas, 1);
   EXPECT_EQ(spec.autoscaling->max_replicas, 5);
@@ -50,8 +51,10 @@ TEST(DeploymentOptions, AutoIsSpelledOut) {
 }
 
 TEST(DeploymentOptions, LaterCallsWinKeyByKey) {
-  const Json first = *MergeOptions(Json::object(), {{"num_replicas", 2}, {"user_config", {{"a", 1}}}});
-  const Json second = *MergeOptions(first, {{"user_config", {{"b", 2}}}, {"max_queued_requests", 9}});
+  const Json first =
+      *MergeOptions(Json::object(), {{"num_replicas", 2}, {"user_config", {{"a", 1}}}});
+  const Json second =
+      *MergeOptions(first, {{"user_config", {{"b", 2}}}, {"max_queued_requests", 9}});
   EXPECT_EQ(second.dump(), R"({"max_queued_requests":9,"num_replicas":2,"user_config":{"b":2}})");
 }
 
@@ -63,24 +66,23 @@ TEST(DeploymentOptions, ANumberDoesNotClearAutoscalingButNoneDoes) {
 }
 
 TEST(DeploymentOptions, EverythingReachesTheSpec) {
-  const DeploymentSpec spec = Spec({{"max_surge_percent", 50},
-                                    {"rolling_update_percentage", 0.5},
-                                    {"graceful_shutdown_wait_loop_s", 0.1},
-                                    {"max_replicas_per_node", 2},
-                                    {"backpressure_config", {{"status_code", 429}, {"retry_after_s", 1.2}}},
-                                    {"ray_actor_options",
-                                     {{"num_cpus", 2},
-                                      {"num_gpus", 0.5},
-                                      {"memory", 1024},
-                                      {"object_store_memory", 2048},
-                                      {"accelerator_type", "T4"},
-                                      {"resources", {{"widget", 1}}},
-                                      {"label_selector", {{"zone", "a"}}},
-                                      {"fallback_strategy", {{{"label_selector", {{"zone", "b"}}}}}},
-                                      {"runtime_env",
-                                       {{"env_vars", {{"A", "1"}}},
-                                        {"working_dir", "/w"},
-                                        {"py_modules", {"/m"}}}}}}});
+  const DeploymentSpec spec =
+      Spec({{"max_surge_percent", 50},
+            {"rolling_update_percentage", 0.5},
+            {"graceful_shutdown_wait_loop_s", 0.1},
+            {"max_replicas_per_node", 2},
+            {"backpressure_config", {{"status_code", 429}, {"retry_after_s", 1.2}}},
+            {"ray_actor_options",
+             {{"num_cpus", 2},
+              {"num_gpus", 0.5},
+              {"memory", 1024},
+              {"object_store_memory", 2048},
+              {"accelerator_type", "T4"},
+              {"resources", {{"widget", 1}}},
+              {"label_selector", {{"zone", "a"}}},
+              {"fallback_strategy", {{{"label_selector", {{"zone", "b"}}}}}},
+              {"runtime_env",
+               {{"env_vars", {{"A", "1"}}}, {"working_dir", "/w"}, {"py_modules", {"/m"}}}}}}});
   EXPECT_EQ(spec.max_surge_percent, 50);
   EXPECT_EQ(spec.max_replicas_per_node, 2);
   EXPECT_EQ(spec.backpressure.status_code, 429);
@@ -111,75 +113,189 @@ Json Scaling(const Json& options) { return {{"autoscaling_config", options}}; }
 INSTANTIATE_TEST_SUITE_P(
     AsServe, BadOptions,
     testing::Values(
-        Refusal{"zero_replicas", {{"num_replicas", 0}}, "ValueError: num_replicas is expected to larger than 0"},
-        Refusal{"negative_replicas", {{"num_replicas", -1}}, "ValueError: num_replicas: Input should be greater than or equal to 0"},
-        Refusal{"half_replica", {{"num_replicas", 1.5}}, "ValueError: num_replicas: Input should be a valid integer"},
-        Refusal{"word_replicas", {{"num_replicas", "foo"}}, "ValueError: num_replicas: Input should be a valid integer"},
-        Refusal{"both", {{"num_replicas", 2}, {"autoscaling_config", Json::object()}},
-                "ValueError: Manually setting num_replicas is not allowed when autoscaling_config is provided."},
-        Refusal{"no_ongoing", {{"max_ongoing_requests", nullptr}}, "ValueError: `max_ongoing_requests` must be non-null, got None."},
-        Refusal{"zero_ongoing", {{"max_ongoing_requests", 0}}, "ValueError: max_ongoing_requests: Input should be greater than 0"},
-        Refusal{"zero_queued", {{"max_queued_requests", 0}}, "ValueError: max_queued_requests: max_queued_requests must be -1 (no limit) or a positive integer."},
-        Refusal{"null_queued", {{"max_queued_requests", nullptr}}, "ValueError: max_queued_requests: Input should be a valid integer"},
-        Refusal{"graceful", {{"graceful_shutdown_timeout_s", -1}}, "ValueError: graceful_shutdown_timeout_s: Input should be greater than or equal to 0"},
-        Refusal{"period", {{"health_check_period_s", 0}}, "ValueError: health_check_period_s: Input should be greater than 0"},
-        Refusal{"retries", {{"max_constructor_retry_count", 0}}, "ValueError: max_constructor_retry_count: Input should be greater than 0"},
-        Refusal{"rolling", {{"rolling_update_percentage", 1.5}}, "ValueError: rolling_update_percentage: Input should be less than or equal to 1"},
-        Refusal{"surge", {{"max_surge_percent", 101}}, "ValueError: max_surge_percent: Input should be less than or equal to 100"},
-        Refusal{"per_node_zero", {{"max_replicas_per_node", 0}}, "ValueError: Invalid max_replicas_per_node 0. Valid values are None or an integer in the range of [1, 100]."},
-        Refusal{"per_node_text", {{"max_replicas_per_node", "a"}}, "TypeError: Get invalid type '<class 'str'>' for max_replicas_per_node."},
+        Refusal{"zero_replicas",
+                {{"num_replicas", 0}},
+                "ValueError: num_replicas is expected to larger than 0"},
+        Refusal{"negative_replicas",
+                {{"num_replicas", -1}},
+                "ValueError: num_replicas: Input should be greater than or equal to 0"},
+        Refusal{"half_replica",
+                {{"num_replicas", 1.5}},
+                "ValueError: num_replicas: Input should be a valid integer"},
+        Refusal{"word_replicas",
+                {{"num_replicas", "foo"}},
+                "ValueError: num_replicas: Input should be a valid integer"},
+        Refusal{"both",
+                {{"num_replicas", 2}, {"autoscaling_config", Json::object()}},
+                "ValueError: Manually setting num_replicas is not allowed when autoscaling_config "
+                "is provided."},
+        Refusal{"no_ongoing",
+                {{"max_ongoing_requests", nullptr}},
+                "ValueError: `max_ongoing_requests` must be non-null, got None."},
+        Refusal{"zero_ongoing",
+                {{"max_ongoing_requests", 0}},
+                "ValueError: max_ongoing_requests: Input should be greater than 0"},
+        Refusal{"zero_queued",
+                {{"max_queued_requests", 0}},
+                "ValueError: max_queued_requests: max_queued_requests must be -1 (no limit) or a "
+                "positive integer."},
+        // Their lowest 32 bits read -1 and 1.
+        Refusal{"queued_far_below",
+                {{"max_queued_requests", -4294967297}},
+                "ValueError: max_queued_requests: max_queued_requests must be -1 (no limit) or a "
+                "positive integer."},
+        Refusal{"queued_far_below_too",
+                {{"max_queued_requests", -4294967295}},
+                "ValueError: max_queued_requests: max_queued_requests must be -1 (no limit) or a "
+                "positive integer."},
+        Refusal{"null_queued",
+                {{"max_queued_requests", nullptr}},
+                "ValueError: max_queued_requests: Input should be a valid integer"},
+        Refusal{
+            "graceful",
+            {{"graceful_shutdown_timeout_s", -1}},
+            "ValueError: graceful_shutdown_timeout_s: Input should be greater than or equal to 0"},
+        Refusal{"period",
+                {{"health_check_period_s", 0}},
+                "ValueError: health_check_period_s: Input should be greater than 0"},
+        Refusal{"retries",
+                {{"max_constructor_retry_count", 0}},
+                "ValueError: max_constructor_retry_count: Input should be greater than 0"},
+        Refusal{"rolling",
+                {{"rolling_update_percentage", 1.5}},
+                "ValueError: rolling_update_percentage: Input should be less than or equal to 1"},
+        Refusal{"surge",
+                {{"max_surge_percent", 101}},
+                "ValueError: max_surge_percent: Input should be less than or equal to 100"},
+        Refusal{"per_node_zero",
+                {{"max_replicas_per_node", 0}},
+                "ValueError: Invalid max_replicas_per_node 0. Valid values are None or an integer "
+                "in the range of [1, 100]."},
+        Refusal{"per_node_text",
+                {{"max_replicas_per_node", "a"}},
+                "TypeError: Get invalid type '<class 'str'>' for max_replicas_per_node."},
         Refusal{"unknown", {{"replicas", 3}}, "ValueError: unknown deployment option 'replicas'"},
         Refusal{"min_over_max", Scaling({{"min_replicas", 3}, {"max_replicas", 2}}),
-                "ValueError: autoscaling_config: max_replicas (2) must be greater than or equal to min_replicas (3)!"},
-        Refusal{"initial_low", Scaling({{"min_replicas", 2}, {"initial_replicas", 1}, {"max_replicas", 4}}),
-                "ValueError: autoscaling_config: min_replicas (2) must be less than or equal to initial_replicas (1)!"},
-        Refusal{"initial_high", Scaling({{"min_replicas", 2}, {"initial_replicas", 6}, {"max_replicas", 4}}),
-                "ValueError: autoscaling_config: max_replicas (4) must be greater than or equal to initial_replicas (6)!"},
-        Refusal{"negative_min", Scaling({{"min_replicas", -1}}), "ValueError: autoscaling_config.min_replicas: Input should be greater than or equal to 0"},
-        Refusal{"zero_max", Scaling({{"max_replicas", 0}}), "ValueError: autoscaling_config.max_replicas: Input should be greater than 0"},
-        Refusal{"zero_target", Scaling({{"target_ongoing_requests", 0}}), "ValueError: autoscaling_config.target_ongoing_requests: Input should be greater than 0"},
-        Refusal{"aggregation", Scaling({{"aggregation_function", "p50"}}), "ValueError: autoscaling_config.aggregation_function: 'p50' is not a valid AggregationFunction"},
-        Refusal{"list_scaling", Scaling(Json::array()), "ValueError: autoscaling_config: Input should be a valid dictionary"},
-        Refusal{"options_text", Actor("num_cpus=1"), "TypeError: Got invalid type \"<class 'str'>\" for ray_actor_options. Expected a dictionary."},
+                "ValueError: autoscaling_config: max_replicas (2) must be greater than or equal to "
+                "min_replicas (3)!"},
+        Refusal{"initial_low",
+                Scaling({{"min_replicas", 2}, {"initial_replicas", 1}, {"max_replicas", 4}}),
+                "ValueError: autoscaling_config: min_replicas (2) must be less than or equal to "
+                "initial_replicas (1)!"},
+        Refusal{"initial_high",
+                Scaling({{"min_replicas", 2}, {"initial_replicas", 6}, {"max_replicas", 4}}),
+                "ValueError: autoscaling_config: max_replicas (4) must be greater than or equal to "
+                "initial_replicas (6)!"},
+        Refusal{"negative_min", Scaling({{"min_replicas", -1}}),
+                "ValueError: autoscaling_config.min_replicas: Input should be greater than or "
+                "equal to 0"},
+        Refusal{"zero_max", Scaling({{"max_replicas", 0}}),
+                "ValueError: autoscaling_config.max_replicas: Input should be greater than 0"},
+        Refusal{"zero_target", Scaling({{"target_ongoing_requests", 0}}),
+                "ValueError: autoscaling_config.target_ongoing_requests: Input should be greater "
+                "than 0"},
+        Refusal{"aggregation", Scaling({{"aggregation_function", "p50"}}),
+                "ValueError: autoscaling_config.aggregation_function: 'p50' is not a valid "
+                "AggregationFunction"},
+        Refusal{"list_scaling", Scaling(Json::array()),
+                "ValueError: autoscaling_config: Input should be a valid dictionary"},
+        Refusal{"options_text", Actor("num_cpus=1"),
+                "TypeError: Got invalid type \"<class 'str'>\" for ray_actor_options. Expected a "
+                "dictionary."},
         Refusal{"cpus_text", Actor({{"num_cpus", "four"}}),
-                "TypeError: The type of keyword 'num_cpus' must be (<class 'float'>, <class 'int'>, <class 'NoneType'>), but received type <class 'str'>"},
+                "TypeError: The type of keyword 'num_cpus' must be (<class 'float'>, <class "
+                "'int'>, <class 'NoneType'>), but received type <class 'str'>"},
         Refusal{"resources_list", Actor({{"resources", {1}}}),
-                "TypeError: The type of keyword 'resources' must be (<class 'dict'>, <class 'NoneType'>), but received type <class 'list'>"},
-        Refusal{"resource_text", Actor({{"resources", {{"x", "a"}}}}), "TypeError: The amount of resource 'x' must be a number"},
-        Refusal{"negative_memory", Actor({{"memory", -5}}), "ValueError: The quantity of resource memory cannot be negative"},
+                "TypeError: The type of keyword 'resources' must be (<class 'dict'>, <class "
+                "'NoneType'>), but received type <class 'list'>"},
+        Refusal{"resource_text", Actor({{"resources", {{"x", "a"}}}}),
+                "TypeError: The amount of resource 'x' must be a number"},
+        Refusal{"negative_memory", Actor({{"memory", -5}}),
+                "ValueError: The quantity of resource memory cannot be negative"},
         Refusal{"type_number", Actor({{"accelerator_type", 3}}),
-                "TypeError: The type of keyword 'accelerator_type' must be (<class 'str'>, <class 'NoneType'>), but received type <class 'int'>"},
+                "TypeError: The type of keyword 'accelerator_type' must be (<class 'str'>, <class "
+                "'NoneType'>), but received type <class 'int'>"},
         Refusal{"env_text", Actor({{"runtime_env", "x"}}),
-                "TypeError: The type of keyword 'runtime_env' must be (<class 'dict'>, <class 'NoneType'>), but received type <class 'str'>"},
+                "TypeError: The type of keyword 'runtime_env' must be (<class 'dict'>, <class "
+                "'NoneType'>), but received type <class 'str'>"},
         Refusal{"selector_text", Actor({{"label_selector", "x"}}),
-                "TypeError: The type of keyword 'label_selector' must be (<class 'dict'>, <class 'NoneType'>), but received type <class 'str'>"},
-        Refusal{"selector_number", Actor({{"label_selector", {{"a", 1}}}}), "TypeError: label_selector['a']: expected string"},
+                "TypeError: The type of keyword 'label_selector' must be (<class 'dict'>, <class "
+                "'NoneType'>), but received type <class 'str'>"},
+        Refusal{"selector_number", Actor({{"label_selector", {{"a", 1}}}}),
+                "TypeError: label_selector['a']: expected string"},
         Refusal{"fallback_dict", Actor({{"fallback_strategy", {{"a", 1}}}}),
-                "TypeError: The type of keyword 'fallback_strategy' must be (<class 'list'>, <class 'NoneType'>), but received type <class 'dict'>"},
+                "TypeError: The type of keyword 'fallback_strategy' must be (<class 'list'>, "
+                "<class 'NoneType'>), but received type <class 'dict'>"},
         Refusal{"fallback_key", Actor({{"fallback_strategy", {{{"x", 1}}}}}),
-                "ValueError: Unsupported option found: 'x'. Only ['label_selector'] is currently supported."},
-        Refusal{"actor_name", Actor({{"name", "x"}}), "ValueError: Specifying 'name' in ray_actor_options is not allowed. Allowed options: {"},
-        Refusal{"no_bundles", {{"placement_group_bundles", Json::array()}},
-                "ValueError: Bundles must be a non-empty list of resource dictionaries. For example: `[{\"CPU\": 1.0}, {\"GPU\": 1.0}]`. Got empty list instead."},
-        Refusal{"empty_bundle", {{"placement_group_bundles", {Json::object()}}},
-                "ValueError: Bundles cannot be an empty dictionary or resources with only 0 values. Bundles: [{}]"},
-        Refusal{"small_bundle", {{"placement_group_bundles", {{{"CPU", 0.5}}}}},
-                "ValueError: When using `placement_group_bundles`, the replica actor will be placed in the first bundle"},
-        Refusal{"bad_strategy", {{"placement_group_bundles", {{{"CPU", 1}}}}, {"placement_group_strategy", "FOO"}},
+                "ValueError: Unsupported option found: 'x'. Only ['label_selector'] is currently "
+                "supported."},
+        Refusal{"actor_name", Actor({{"name", "x"}}),
+                "ValueError: Specifying 'name' in ray_actor_options is not allowed. Allowed "
+                "options: {"},
+        Refusal{"no_bundles",
+                {{"placement_group_bundles", Json::array()}},
+                "ValueError: Bundles must be a non-empty list of resource dictionaries. For "
+                "example: `[{\"CPU\": 1.0}, {\"GPU\": 1.0}]`. Got empty list instead."},
+        Refusal{"empty_bundle",
+                {{"placement_group_bundles", {Json::object()}}},
+                "ValueError: Bundles cannot be an empty dictionary or resources with only 0 "
+                "values. Bundles: [{}]"},
+        Refusal{"small_bundle",
+                {{"placement_group_bundles", {{{"CPU", 0.5}}}}},
+                "ValueError: When using `placement_group_bundles`, the replica actor will be "
+                "placed in the first bundle"},
+        Refusal{"bad_strategy",
+                {{"placement_group_bundles", {{{"CPU", 1}}}}, {"placement_group_strategy", "FOO"}},
                 "ValueError: Invalid placement group strategy FOO. Supported strategies are:"},
-        Refusal{"strategy_alone", {{"placement_group_strategy", "PACK"}},
-                "ValueError: If `placement_group_strategy` is provided, `placement_group_bundles` must also be provided."},
-        Refusal{"bundles_and_per_node", {{"placement_group_bundles", {{{"CPU", 1}}}}, {"max_replicas_per_node", 1}},
-                "ValueError: Setting max_replicas_per_node is not allowed when placement_group_bundles is provided."},
-        Refusal{"backpressure_code", {{"backpressure_config", {{"status_code", 500}}}}, "ValueError: backpressure_config.status_code: Input should be 503 or 429"},
-        Refusal{"backpressure_key", {{"backpressure_config", {{"x", 1}}}}, "ValueError: backpressure_config.x: Extra inputs are not permitted"},
-        Refusal{"log_level", {{"logging_config", {{"log_level", "LOUD"}}}}, "ValueError: logging_config.log_level: log_level must be one of"},
-        Refusal{"log_encoding", {{"logging_config", {{"encoding", "XML"}}}}, "ValueError: logging_config.encoding: Encoding must be one of"},
-        Refusal{"router_backoff", {{"request_router_config", {{"initial_backoff_s", 0}}}}, "ValueError: request_router_config.initial_backoff_s: Input should be greater than 0"},
-        Refusal{"gang_multiple", {{"gang_scheduling_config", {{"gang_size", 2}}}, {"num_replicas", 3}},
+        Refusal{"strategy_number",
+                {{"placement_group_bundles", {{{"CPU", 1}}}}, {"placement_group_strategy", 5}},
+                "ValueError: Invalid placement group strategy 5. Supported strategies are:"},
+        Refusal{"strategy_alone",
+                {{"placement_group_strategy", "PACK"}},
+                "ValueError: If `placement_group_strategy` is provided, `placement_group_bundles` "
+                "must also be provided."},
+        Refusal{"bundles_and_per_node",
+                {{"placement_group_bundles", {{{"CPU", 1}}}}, {"max_replicas_per_node", 1}},
+                "ValueError: Setting max_replicas_per_node is not allowed when "
+                "placement_group_bundles is provided."},
+        Refusal{"backpressure_code",
+                {{"backpressure_config", {{"status_code", 500}}}},
+                "ValueError: backpressure_config.status_code: Input should be 503 or 429"},
+        Refusal{"backpressure_key",
+                {{"backpressure_config", {{"x", 1}}}},
+                "ValueError: backpressure_config.x: Extra inputs are not permitted"},
+        Refusal{"log_level",
+                {{"logging_config", {{"log_level", "LOUD"}}}},
+                "ValueError: logging_config.log_level: log_level must be one of"},
+        Refusal{"log_level_wraps",
+                {{"logging_config", {{"log_level", 4294967306}}}},
+                "ValueError: logging_config.log_level: log_level must be one of"},
+        Refusal{"log_encoding",
+                {{"logging_config", {{"encoding", "XML"}}}},
+                "ValueError: logging_config.encoding: Encoding must be one of"},
+        Refusal{
+            "router_backoff",
+            {{"request_router_config", {{"initial_backoff_s", 0}}}},
+            "ValueError: request_router_config.initial_backoff_s: Input should be greater than 0"},
+        Refusal{"gang_multiple",
+                {{"gang_scheduling_config", {{"gang_size", 2}}}, {"num_replicas", 3}},
                 "ValueError: num_replicas (3) must be a multiple of gang_size (2)."},
-        Refusal{"gang_zero", {{"gang_scheduling_config", {{"gang_size", 0}}}}, "ValueError: gang_scheduling_config.gang_size: Input should be greater than or equal to 1"},
-        Refusal{"actors_twice", {{"deployment_actors", {{{"name", "a"}}, {{"name", "a"}}}}},
+        Refusal{"gang_zero",
+                {{"gang_scheduling_config", {{"gang_size", 0}}}},
+                "ValueError: gang_scheduling_config.gang_size: Input should be greater than or "
+                "equal to 1"},
+        Refusal{"gang_text_multiple",
+                {{"gang_scheduling_config", {{"gang_size", "2"}}}, {"num_replicas", 3}},
+                "ValueError: num_replicas (3) must be a multiple of gang_size (2)."},
+        Refusal{"small_text_bundle",
+                {{"placement_group_bundles", {{{"CPU", "0.5"}}}}},
+                "ValueError: When using `placement_group_bundles`, the replica actor will be "
+                "placed in the first bundle"},
+        Refusal{"actor_named_by_number",
+                {{"deployment_actors", {{{"name", 1}}}}},
+                "ValueError: deployment_actors.name: Input should be a valid string, got 1"},
+        Refusal{"actors_twice",
+                {{"deployment_actors", {{{"name", "a"}}, {{"name", "a"}}}}},
                 "ValueError: deployment_actors must have unique names. Duplicate name(s): ['a']"}),
     [](const auto& test) { return test.param.name; });
 
@@ -189,19 +305,21 @@ TEST(NotActedUpon, NamesWhatIsTakenAndNotDone) {
             (std::vector<std::string>{"max_surge_percent", "placement_group_bundles"}));
   EXPECT_EQ(NotActedUpon({{"autoscaling_config", {{"policy", {{"policy_function", "m:f"}}}}}}),
             std::vector<std::string>{"autoscaling_config.policy"});
-  EXPECT_TRUE(NotActedUpon({{"autoscaling_config",
-                             {{"policy",
-                               {{"policy_function",
-                                 "ray.serve.autoscaling_policy:default_autoscaling_policy"}}}}},
-                            {"request_router_config",
-                             {{"request_router_class",
-                               "ray.serve._private.request_router:PowerOfTwoChoicesRequestRouter"}}}})
-                  .empty());
+  EXPECT_TRUE(
+      NotActedUpon(
+          {{"autoscaling_config",
+            {{"policy",
+              {{"policy_function", "ray.serve.autoscaling_policy:default_autoscaling_policy"}}}}},
+           {"request_router_config",
+            {{"request_router_class",
+              "ray.serve._private.request_router:PowerOfTwoChoicesRequestRouter"}}}})
+          .empty());
 }
 
 TEST(RuntimeEnvironment, IsCheckedWhenItIsAboutToBeUsed) {
   const auto spec = [](const Json& env) {
-    return SpecFromOptions("d", *MergeOptions(Json::object(), Actor({{"runtime_env", env}}))).status();
+    return SpecFromOptions("d", *MergeOptions(Json::object(), Actor({{"runtime_env", env}})))
+        .status();
   };
   EXPECT_TRUE(spec({{"env_vars", {{"A", "1"}}}, {"excludes", {"*.bin"}}}).ok());
   EXPECT_EQ(spec({{"pip", {"torch"}}}).code(), Code::kUnimplemented);
@@ -216,10 +334,10 @@ TEST(RuntimeEnvironment, IsCheckedWhenItIsAboutToBeUsed) {
 // Whatever JSON a client sends, the answer is a value or an error, never a crash; and what was
 // accepted once is accepted again unchanged.
 RC_GTEST_PROP(DeploymentOptions, AnyJsonIsAnsweredAndMergingIsStable, ()) {
-  const auto any = rc::gen::element<Json>(nullptr, true, -1, 0, 2, 1.5, "auto", "x", "3", Json::array(),
-                                          Json::object(), Json{{"CPU", 1}}, Json{{"gang_size", 2}},
-                                          Json{{"min_replicas", 2}, {"max_replicas", 4}},
-                                          Json::array({Json{{"CPU", 2}}}));
+  const auto any = rc::gen::element<Json>(
+      nullptr, true, -1, 0, 2, 1.5, "auto", "x", "3", Json::array(), Json::object(),
+      Json{{"CPU", 1}}, Json{{"gang_size", 2}}, Json{{"min_replicas", 2}, {"max_replicas", 4}},
+      Json::array({Json{{"CPU", 2}}}));
   const auto name = rc::gen::element<std::string>(
       "num_replicas", "max_ongoing_requests", "max_queued_requests", "autoscaling_config",
       "ray_actor_options", "placement_group_bundles", "placement_group_strategy",

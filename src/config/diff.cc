@@ -7,9 +7,9 @@ namespace {
 
 // Ray Serve counts the metrics interval and the look-back period as the replica's.
 auto MetricTimes(const DeploymentSpec& spec) {
-  return spec.autoscaling
-             ? std::tuple(spec.autoscaling->metrics_interval_s, spec.autoscaling->look_back_period_s)
-             : std::tuple(0.0, 0.0);
+  return spec.autoscaling ? std::tuple(spec.autoscaling->metrics_interval_s,
+                                       spec.autoscaling->look_back_period_s)
+                          : std::tuple(0.0, 0.0);
 }
 
 auto RestartPart(const DeploymentSpec& spec) {

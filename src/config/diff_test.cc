@@ -30,20 +30,30 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Change{"nothing", [](auto&) {}, ChangeClass::kNothing},
         Change{"num_replicas", [](auto& s) { s.num_replicas = 2; }, ChangeClass::kInPlace},
-        Change{"max_queued_requests", [](auto& s) { s.max_queued_requests = 2; }, ChangeClass::kInPlace},
+        Change{"max_queued_requests", [](auto& s) { s.max_queued_requests = 2; },
+               ChangeClass::kInPlace},
         Change{"rolling", [](auto& s) { s.rolling_update_percentage = 1; }, ChangeClass::kInPlace},
         Change{"surge", [](auto& s) { s.max_surge_percent = 1; }, ChangeClass::kInPlace},
-        Change{"health_period", [](auto& s) { s.health_check_period_s = 1; }, ChangeClass::kInPlace},
-        Change{"graceful_timeout", [](auto& s) { s.graceful_shutdown_timeout_s = 1; }, ChangeClass::kInPlace},
-        Change{"retries", [](auto& s) { s.max_constructor_retry_count = 1; }, ChangeClass::kInPlace},
-        Change{"max_replicas", [](auto& s) { s.autoscaling->max_replicas = 9; }, ChangeClass::kInPlace},
-        Change{"look_back", [](auto& s) { s.autoscaling->look_back_period_s = 9; }, ChangeClass::kReconfigure},
+        Change{"health_period", [](auto& s) { s.health_check_period_s = 1; },
+               ChangeClass::kInPlace},
+        Change{"graceful_timeout", [](auto& s) { s.graceful_shutdown_timeout_s = 1; },
+               ChangeClass::kInPlace},
+        Change{"retries", [](auto& s) { s.max_constructor_retry_count = 1; },
+               ChangeClass::kInPlace},
+        Change{"max_replicas", [](auto& s) { s.autoscaling->max_replicas = 9; },
+               ChangeClass::kInPlace},
+        Change{"look_back", [](auto& s) { s.autoscaling->look_back_period_s = 9; },
+               ChangeClass::kReconfigure},
         Change{"ongoing", [](auto& s) { s.max_ongoing_requests = 1; }, ChangeClass::kReconfigure},
         Change{"user_config", [](auto& s) { s.user_config = "1"; }, ChangeClass::kReconfigure},
-        Change{"wait_loop", [](auto& s) { s.graceful_shutdown_wait_loop_s = 1; }, ChangeClass::kReconfigure},
-        Change{"backpressure", [](auto& s) { s.backpressure.status_code = 429; }, ChangeClass::kReconfigure},
-        Change{"num_cpus", [](auto& s) { s.replica_resources.num_cpus = 2; }, ChangeClass::kRestart},
-        Change{"env_vars", [](auto& s) { s.replica_resources.runtime_env.env_vars["A"] = "1"; }, ChangeClass::kRestart},
+        Change{"wait_loop", [](auto& s) { s.graceful_shutdown_wait_loop_s = 1; },
+               ChangeClass::kReconfigure},
+        Change{"backpressure", [](auto& s) { s.backpressure.status_code = 429; },
+               ChangeClass::kReconfigure},
+        Change{"num_cpus", [](auto& s) { s.replica_resources.num_cpus = 2; },
+               ChangeClass::kRestart},
+        Change{"env_vars", [](auto& s) { s.replica_resources.runtime_env.env_vars["A"] = "1"; },
+               ChangeClass::kRestart},
         Change{"per_node", [](auto& s) { s.max_replicas_per_node = 1; }, ChangeClass::kRestart},
         Change{"several",
                [](auto& s) {
@@ -77,7 +87,8 @@ TEST(HttpOptions, RefusesWhatServeRemovedAndWhatIsNoPort) {
         nlohmann::json{{"host", 5}}, nlohmann::json("x")}) {
     EXPECT_EQ(ParseHttpOptions(bad).status().code(), Code::kInvalidArgument) << bad;
   }
-  EXPECT_EQ(HttpNotActedUpon({{"ssl_keyfile", "k"}}), std::vector<std::string>{"http_options.ssl_keyfile"});
+  EXPECT_EQ(HttpNotActedUpon({{"ssl_keyfile", "k"}}),
+            std::vector<std::string>{"http_options.ssl_keyfile"});
 }
 
 }  // namespace

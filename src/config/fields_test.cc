@@ -33,14 +33,18 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{"-1", "n: Input should be greater than or equal to 0, got -1"},
         Refusal{"11", "n: Input should be less than or equal to 10, got 11"},
-        Refusal{"1.5", "n: Input should be a valid integer, got a number with a fractional part, got 1.5"},
-        Refusal{"\"foo\"",
-                "n: Input should be a valid integer, unable to parse string as an integer, got 'foo'"},
+        Refusal{"1.5",
+                "n: Input should be a valid integer, got a number with a fractional part, got 1.5"},
+        Refusal{
+            "\"foo\"",
+            "n: Input should be a valid integer, unable to parse string as an integer, got 'foo'"},
         Refusal{"\"\"",
                 "n: Input should be a valid integer, unable to parse string as an integer, got ''"},
         Refusal{"null", "n: Input should be a valid integer, got None"},
         Refusal{"[1]", "n: Input should be a valid integer, got [1]"},
-        Refusal{"1e300", "n: Input should be a valid integer, got a number with a fractional part, got 1e+300"}));
+        Refusal{"1e300",
+                "n: Input should be a valid integer, got a number with a fractional part, got "
+                "1e+300"}));
 
 TEST(Fields, ExclusiveBoundsSaySo) {
   EXPECT_EQ(NumberField("f", 0, {.least = 0, .above_least = true}).status().message(),

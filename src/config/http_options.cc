@@ -20,7 +20,8 @@ Status ReadAddress(const Json& options, HttpOptions& out) {
     }
   }
   if (!Has(options, "port")) return {};
-  const auto port = WholeField("http_options.port", options.at("port"), {.least = 0, .most = 65535});
+  const auto port =
+      WholeField("http_options.port", options.at("port"), {.least = 0, .most = 65535});
   if (!port.ok()) return port.status();
   out.port = static_cast<int>(*port);
   return {};
@@ -28,14 +29,15 @@ Status ReadAddress(const Json& options, HttpOptions& out) {
 
 Status ReadTimeouts(const Json& options, HttpOptions& out) {
   if (Has(options, "request_timeout_s")) {
-    const auto seconds = NumberField("http_options.request_timeout_s", options.at("request_timeout_s"), {});
+    const auto seconds =
+        NumberField("http_options.request_timeout_s", options.at("request_timeout_s"), {});
     if (!seconds.ok()) return seconds.status();
     if (*seconds > 0) out.request_timeout_s = *seconds;
   }
   if (!Has(options, "keep_alive_timeout_s")) return {};
-  const auto seconds = NumberField("http_options.keep_alive_timeout_s",
-                                   options.at("keep_alive_timeout_s"),
-                                   {.least = 0, .above_least = true});
+  const auto seconds =
+      NumberField("http_options.keep_alive_timeout_s", options.at("keep_alive_timeout_s"),
+                  {.least = 0, .above_least = true});
   if (!seconds.ok()) return seconds.status();
   out.keep_alive_timeout_s = *seconds;
   return {};
@@ -61,8 +63,8 @@ Result<HttpOptions> ParseHttpOptions(const Json& options) {
   HttpOptions out;
   if (options.is_null()) return out;
   if (!options.is_object()) {
-    return FieldError("http_options", "Input should be a valid dictionary or instance of HTTPOptions",
-                      options);
+    return FieldError("http_options",
+                      "Input should be a valid dictionary or instance of HTTPOptions", options);
   }
   for (Status bad : {ReadAddress(options, out), ReadTimeouts(options, out), CheckRest(options)}) {
     if (!bad.ok()) return bad;

@@ -15,7 +15,8 @@ using Names = std::initializer_list<std::string_view>;
 
 // What pydantic says of a key that a closed model does not have.
 Status OnlyKeys(const char* option, const Json& options, Names allowed) {
-  if (!options.is_object()) return FieldError(option, "Input should be a valid dictionary", options);
+  if (!options.is_object())
+    return FieldError(option, "Input should be a valid dictionary", options);
   for (const auto& [key, value] : options.items()) {
     if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) continue;
     std::string names;
@@ -35,9 +36,9 @@ Status OneOf(const std::string& field, const Json& value, Names allowed, const s
 }
 
 Status CheckLogLevel(const Json& level) {
-  static constexpr std::array<int, 6> kNumbers{0, 10, 20, 30, 40, 50};
+  static constexpr std::array<std::int64_t, 6> kNumbers{0, 10, 20, 30, 40, 50};
   if (level.is_number_integer() &&
-      std::find(kNumbers.begin(), kNumbers.end(), level.get<int>()) != kNumbers.end()) {
+      std::find(kNumbers.begin(), kNumbers.end(), level.get<std::int64_t>()) != kNumbers.end()) {
     return {};
   }
   return OneOf("logging_config.log_level", level,
@@ -61,8 +62,8 @@ Result<BackpressureSpec> ParseBackpressure(const Json& options) {
     spec.status_code = code->get<int>();
   }
   if (Has(options, "retry_after_s")) {
-    const auto seconds = NumberField("backpressure_config.retry_after_s",
-                                     options.at("retry_after_s"), {.least = 0});
+    const auto seconds =
+        NumberField("backpressure_config.retry_after_s", options.at("retry_after_s"), {.least = 0});
     if (!seconds.ok()) return seconds.status();
     spec.retry_after_s = *seconds;
   }
@@ -113,7 +114,12 @@ Status CheckDeploymentActors(const Json& options) {
   }
   std::set<std::string> names;
   for (const Json& actor : options) {
-    const std::string name = actor.is_object() ? actor.value("name", "") : "";
+    if (!actor.is_object() || !Has(actor, "name")) {
+      return FieldError("deployment_actors.name", "Field required", actor);
+    }
+    const auto text = TextField("deployment_actors.name", actor.at("name"));
+    if (!text.ok()) return text.status();
+    const std::string& name = *text;
     if (name.empty()) return FieldError("deployment_actors.name", "Field required", actor);
     if (!names.insert(name).second) {
       return InvalidArgument("deployment_actors must have unique names. Duplicate name(s): ['" +

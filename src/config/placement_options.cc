@@ -37,7 +37,12 @@ Status CheckBundles(const Json& bundles) {
 
 Status FirstBundleHolds(const Json& bundle, const std::string& option, const std::string& resource,
                         double amount) {
-  const double has = bundle.contains(resource) ? bundle.at(resource).get<double>() : 0;
+  double has = 0;
+  if (bundle.contains(resource)) {
+    const auto number = NumberField("placement_group_bundles." + resource, bundle.at(resource), {});
+    if (!number.ok()) return number.status();
+    has = *number;
+  }
   if (amount <= has) return {};
   return InvalidArgument(
       "When using `placement_group_bundles`, the replica actor will be placed in the first "
@@ -109,9 +114,9 @@ Status CheckPlacementGroup(const Json& options, const ReplicaResources& replica)
   if (Status bad = CheckBundles(bundles); !bad.ok()) return bad;
   if (Has(options, "placement_group_strategy")) {
     const Json& strategy = options.at("placement_group_strategy");
-    if (std::find(kStrategies.begin(), kStrategies.end(), strategy) == kStrategies.end()) {
-      const std::string name =
-          strategy.is_string() ? strategy.get<std::string>() : PythonRepr(strategy);
+    const std::string name =
+        strategy.is_string() ? strategy.get<std::string>() : PythonRepr(strategy);
+    if (std::find(kStrategies.begin(), kStrategies.end(), name) == kStrategies.end()) {
       return InvalidArgument("Invalid placement group strategy " + name +
                              ". Supported strategies are: {'PACK', 'SPREAD', 'STRICT_PACK', "
                              "'STRICT_SPREAD'}.");

@@ -16,19 +16,31 @@ std::string Joined(const std::vector<std::string>& names) {
   return text;
 }
 
+// What an agent reads of it; the rest is the replica's.
+Status CheckLaunch(const Json& launch) {
+  for (const char* field : {"kind", "python", "cwd", "code", "library"}) {
+    if (!launch.contains(field) || launch.at(field).is_string()) continue;
+    return InvalidArgument(std::string("serve.deploy: launch.") + field + " must be a text, got " +
+                           launch.at(field).dump());
+  }
+  return {};
+}
+
 Result<Target> ParseTarget(const std::string& name, const Json& deployment, const Json& launch,
                            const std::string& code_version) {
-  const auto options = config::MergeOptions(Json::object(), deployment.value("options", Json::object()));
+  const auto options =
+      config::MergeOptions(Json::object(), deployment.value("options", Json::object()));
   if (!options.ok()) return options.status();
   if (const auto missing = config::NotActedUpon(*options); !missing.empty()) {
-    return Status(Code::kUnimplemented,
-                  "Deployment '" + name + "' sets " + Joined(missing) +
-                      ", which Penstock accepts but does not act on yet.");
+    return Status(Code::kUnimplemented, "Deployment '" + name + "' sets " + Joined(missing) +
+                                            ", which Penstock accepts but does not act on yet.");
   }
   auto spec = config::SpecFromOptions(name, *options);
   if (!spec.ok()) return spec.status();
   Target target{.spec = *std::move(spec), .options = *options, .launch = launch};
+  if (!launch.is_object()) return InvalidArgument("serve.deploy: 'launch' must be an object");
   if (deployment.contains("launch")) target.launch.update(deployment.at("launch"));
+  if (Status bad = CheckLaunch(target.launch); !bad.ok()) return bad;
   target.code_version = deployment.value("code_version", code_version);
   return target;
 }
@@ -46,9 +58,7 @@ Result<App> ParseApp(const Json& params) {
   return app;
 }
 
-}  // namespace
-
-Result<AppRequest> ParseAppRequest(const Json& params, const std::string& code_version) {
+Result<AppRequest> Parse(const Json& params, const std::string& code_version) {
   auto app = ParseApp(params);
   if (!app.ok()) return app.status();
   AppRequest request{.app = *std::move(app)};
@@ -72,14 +82,25 @@ Result<AppRequest> ParseAppRequest(const Json& params, const std::string& code_v
   return request;
 }
 
+}  // namespace
+
+Result<AppRequest> ParseAppRequest(const Json& params, const std::string& code_version) {
+  try {  // the library reports a missing or mistyped field by throwing
+    return Parse(params, code_version);
+  } catch (const Json::exception& error) {
+    return InvalidArgument(std::string("serve.deploy: ") + error.what());
+  }
+}
+
 Status CheckRoutePrefix(const std::string& prefix) {
   if (!prefix.starts_with('/')) {
-    return InvalidArgument("The route_prefix must start with a forward slash ('/'), got '" + prefix +
-                           "'.");
+    return InvalidArgument("The route_prefix must start with a forward slash ('/'), got '" +
+                           prefix + "'.");
   }
   if (prefix != "/" && prefix.ends_with('/')) {
-    return InvalidArgument("The route_prefix must not end with a forward slash ('/') unless it is " +
-                           std::string("the root prefix, got '") + prefix + "'.");
+    return InvalidArgument(
+        "The route_prefix must not end with a forward slash ('/') unless it is " +
+        std::string("the root prefix, got '") + prefix + "'.");
   }
   if (prefix.find_first_of("{}") != std::string::npos) {
     return InvalidArgument("The route_prefix must not contain wildcards, got '" + prefix + "'.");
@@ -91,9 +112,9 @@ Status CheckPrefixFree(const App& app, const std::map<std::string, App>& apps) {
   if (!app.route_prefix) return {};
   for (const auto& [name, other] : apps) {
     if (name == app.name || other.deleting || other.route_prefix != app.route_prefix) continue;
-    return Status(Code::kAlreadyExists, "Prefix " + *app.route_prefix +
-                                            " is being used by application \"" + name +
-                                            "\". Failed to deploy application \"" + app.name + "\".");
+    return Status(Code::kAlreadyExists,
+                  "Prefix " + *app.route_prefix + " is being used by application \"" + name +
+                      "\". Failed to deploy application \"" + app.name + "\".");
   }
   return {};
 }

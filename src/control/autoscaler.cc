@@ -77,10 +77,10 @@ bool Autoscaler::Tick(Deployment& deployment, TimePoint now) {
   const int before = deployment.target_replicas;
   if (decision.target == before) return false;
   deployment.target_replicas = decision.target;
-  deployment.status = NextStatus(
-      deployment.status,
-      decision.target > before ? StatusEvent::kAutoscaleUp : StatusEvent::kAutoscaleDown,
-      ScalingMessage(before, decision.target));
+  deployment.status =
+      NextStatus(deployment.status,
+                 decision.target > before ? StatusEvent::kAutoscaleUp : StatusEvent::kAutoscaleDown,
+                 ScalingMessage(before, decision.target));
   return true;
 }
 

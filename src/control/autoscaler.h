@@ -50,8 +50,8 @@ class Autoscaler {
   struct Loads {
     autoscale::LoadWindow window;
     std::map<std::string, std::map<std::string, bool>> replicas;  // router -> replicas it named
-    TimePoint due = kNever;  // of the delay that is running
-    bool settled = false;    // the last tick saw all there is to see
+    TimePoint due = kNever;                                       // of the delay that is running
+    bool settled = false;  // the last tick saw all there is to see
   };
   std::map<DeploymentId, Loads> loads_;
 };

@@ -6,30 +6,37 @@
 #include "base/log.h"
 #include "config/deployment_options.h"
 #include "control/persist.h"
-#include "penstock/check.h"
 
 namespace penstock::control {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kHttpSetting = "setting/http";
 constexpr const char* kNodePrefix = "node/";
 
 }  // namespace
 
 Controller::Controller(Ports ports, ControllerOptions options)
-    : ports_(ports), options_(std::move(options)), book_(ports.publisher) {
+    : ports_(ports),
+      options_(std::move(options)),
+      book_(ports.publisher),
+      door_(ports.engine, [this](const Write& write) {
+        writes_.push_back(write);
+        Save();
+      }) {
   ports_.engine.SetListener(*this);
 }
 
 Status Controller::Recover() {
   auto values = ports_.store.Load();
   if (!values.ok()) return values.status();
-  if (Status bad = Restore(*values, state_); !bad.ok()) return bad;
+  for (const Status& bad : {Restore(*values, state_), door_.Restore(*values)}) {
+    if (!bad.ok()) return bad;
+  }
+  if (RemembersShutdown(*values)) shutdown_ = ShutdownStep::kApps;
   for (const auto& [key, value] : *values) {
-    if (key == kHttpSetting) http_options_ = Json::parse(value);
-    if (key.starts_with(kNodePrefix)) expected_nodes_.insert(key.substr(std::string(kNodePrefix).size()));
+    if (key.starts_with(kNodePrefix))
+      expected_nodes_.insert(key.substr(std::string(kNodePrefix).size()));
   }
   for (const auto& [id, deployment] : state_.deployments) {
     Touch(id);
@@ -43,6 +50,10 @@ Status Controller::Recover() {
 // ---- what users want ------------------------------------------------------------------------
 
 Status Controller::Deploy(AppRequest request) {
+  if (shutdown_ != ShutdownStep::kNone) {
+    return Status(Code::kFailedPrecondition, "Serve is shutting down. Deploy application '" +
+                                                 request.app.name + "' again when that has ended.");
+  }
   if (Status bad = CheckPrefixFree(request.app, state_.apps); !bad.ok()) return bad;
   const TimePoint now = ports_.clock.Now();
   App& app = state_.apps[request.app.name];
@@ -71,7 +82,8 @@ Status Controller::Deploy(AppRequest request) {
   }
   writes_.push_back(Remember(app));
   http_touched_ = true;
-  base::LogInfo("deploy", {{"app", app.name}, {"deployments", std::to_string(app.deployments.size())}});
+  base::LogInfo("deploy",
+                {{"app", app.name}, {"deployments", std::to_string(app.deployments.size())}});
   RefreshStatuses();
   Save();
   return {};
@@ -94,46 +106,22 @@ void Controller::Delete(const std::string& name) {
   Save();
 }
 
-void Controller::DeleteAll() {
+void Controller::Shutdown(std::function<void(Status)> done) {
   for (const auto& [name, app] : state_.apps) Delete(name);
+  if (shutdown_ == ShutdownStep::kNone) {
+    shutdown_ = ShutdownStep::kApps;
+    writes_.push_back(RememberShutdown(true));
+    Save();
+  }
+  WaitGone("", std::move(done));
 }
 
-void Controller::StartProxy(const Json& http_options,
-                            std::function<void(Result<std::string>)> done) {
-  const auto parsed = config::ParseHttpOptions(http_options);
-  if (!parsed.ok()) return done(parsed.status());
-  for (const auto& [node, proxy] : proxies_) return done(proxy.address);
-  if (!parsed->enabled) return done(std::string());
-  http_options_ = http_options;
-  proxy_waiters_.push_back(std::move(done));
-  OrderProxy();
-}
-
-void Controller::OrderProxy() {
-  if (!http_options_ || proxy_ordered_ || !proxies_.empty()) return;
-  const auto& nodes = state_.cluster.nodes();
-  const auto head = std::find_if(nodes.begin(), nodes.end(), [](const auto& node) {
-    return node.resources.spec().is_head;
-  });
-  if (head == nodes.end()) return;  // it is on its way
-  const auto options = config::ParseHttpOptions(*http_options_);
-  PENSTOCK_CHECK(options.ok());
-  proxy_ordered_ = true;
-  const NodeId node = head->resources.spec().id;
-  ports_.engine.StartProxy(
-      node, {.host = options->host, .port = options->port, .options = *http_options_},
-      [this, node](Result<std::string> address) {
-        proxy_ordered_ = false;
-        if (address.ok()) {
-          proxies_[node].address = *address;
-          writes_.push_back({kHttpSetting, http_options_->dump()});
-        } else {
-          http_options_.reset();
-          base::LogError("proxy_failed", {{"why", address.status().message()}});
-        }
-        for (const auto& done : std::exchange(proxy_waiters_, {})) done(address);
-        Save();
-      });
+void Controller::StartProxy(const Json& http_options, FrontDoor::OnOpened done) {
+  if (shutdown_ != ShutdownStep::kNone) {
+    late_starts_.push_back({http_options, std::move(done)});
+  } else {
+    door_.Open(http_options, std::move(done));
+  }
 }
 
 void Controller::WaitRunning(const std::string& app, std::function<void(Status)> done) {
@@ -151,11 +139,7 @@ void Controller::OnSubscribe(RouterId router, const std::string& name, bool ever
                              const std::vector<DeploymentId>& deployments) {
   routers_[router] = name;
   book_.Subscribe(router, everything, deployments);
-  if (const auto proxy = proxies_.find(name); everything && proxy != proxies_.end()) {
-    proxy->second.healthy = true;
-  } else if (everything && state_.cluster.Find(name) != nullptr) {
-    proxies_[name].healthy = true;  // it outlived the controller before this one
-  }
+  if (everything) door_.OnProxyUp(router, name);
 }
 
 void Controller::OnAcknowledge(RouterId router, std::uint64_t epoch) {
@@ -164,17 +148,12 @@ void Controller::OnAcknowledge(RouterId router, std::uint64_t epoch) {
 
 void Controller::OnRouterGone(RouterId router) {
   book_.Forget(router);
+  door_.OnRouterGone(router);
   const auto name = routers_.extract(router);
-  if (name.empty()) return;
-  autoscaler_.ForgetRouter(name.mapped());
-  if (const auto proxy = proxies_.find(name.mapped()); proxy != proxies_.end()) {
-    proxy->second.healthy = false;
-  }
+  if (!name.empty()) autoscaler_.ForgetRouter(name.mapped());
 }
 
-void Controller::OnLoad(const LoadReport& report) {
-  autoscaler_.Note(report, ports_.clock.Now());
-}
+void Controller::OnLoad(const LoadReport& report) { autoscaler_.Note(report, ports_.clock.Now()); }
 
 // ---- what the engine says -------------------------------------------------------------------
 
@@ -190,7 +169,7 @@ void Controller::OnNodeUp(const resources::NodeSpec& node,
                             {"resources", node.total.ToString()},
                             {"replicas", std::to_string(replicas.size())}});
   place_again_ = true;
-  if (node.is_head) OrderProxy();
+  if (node.is_head) door_.OnHeadUp(node.id);
 }
 
 void Controller::Adopt(const NodeId& node, const engine::AdoptedReplica& adopted) {
@@ -199,13 +178,18 @@ void Controller::Adopt(const NodeId& node, const engine::AdoptedReplica& adopted
   resources.Take(order.allocation);
   const auto found = state_.deployments.find(order.id.deployment);
   const auto spec = config::SpecFromOptions(order.id.deployment.name, order.options);
-  if (found == state_.deployments.end() || adopted.stopping || !spec.ok()) {
+  // One that drains has been given its time; what failed to start or is nobody's has none.
+  const bool drains = adopted.stopping && adopted.ready;
+  const bool known = found != state_.deployments.end() && spec.ok();
+  if ((adopted.stopping || !known) && !drains) ports_.engine.Stop({.id = order.id, .node = node});
+  if (!known) {
     strays_[order.id] = {node, order.allocation};
-    ports_.engine.Stop({.id = order.id, .node = node});
     return;
   }
+  ReplicaState state = adopted.ready ? ReplicaState::kRunning : ReplicaState::kStarting;
+  if (adopted.stopping) state = ReplicaState::kStopping;
   Replica replica{.unique = order.id.unique,
-                  .state = adopted.ready ? ReplicaState::kRunning : ReplicaState::kStarting,
+                  .state = state,
                   .code_version = order.code_version,
                   .spec = *spec,
                   .rank = order.rank,
@@ -217,7 +201,8 @@ void Controller::Adopt(const NodeId& node, const engine::AdoptedReplica& adopted
                   .facts = adopted.facts};
   Deployment& deployment = found->second;
   deployment.replicas.push_back(std::move(replica));
-  if (adopted.ready && MatchVersion(deployment.replicas.back(), deployment.target) != VersionMatch::kOld) {
+  if (adopted.ready &&
+      MatchVersion(deployment.replicas.back(), deployment.target) != VersionMatch::kOld) {
     deployment.target_started = true;
   }
   Touch(deployment.id);
@@ -236,7 +221,7 @@ void Controller::OnNodeDown(const NodeId& node, const std::string& why) {
   for (const ReplicaId& id : lost) ForgetReplica(id, "Its node died: " + why);
   std::erase_if(strays_, [&](const auto& stray) { return stray.second.node == node; });
   state_.cluster.Leave(node);
-  proxies_.erase(node);
+  door_.OnNodeDown(node);
   writes_.push_back({kNodePrefix + node, std::nullopt});
   place_again_ = true;
 }
@@ -253,6 +238,7 @@ void Controller::ForgetReplica(const ReplicaId& id, const std::string& cause) {
   place_again_ = true;
   Touch(id.deployment);
   routes_touched_.insert(id.deployment);
+  unsaved_.insert(id.deployment);  // its failures are counted
 }
 
 void Controller::OnReplicaEvent(const engine::ReplicaEvent& event) {
@@ -305,7 +291,10 @@ void Controller::OnReplicaEvent(const engine::ReplicaEvent& event) {
     case Kind::kUnhealthy:
       base::LogWarning("health_check_failed",
                        {{"replica", event.id.ToString()}, {"why", event.message}});
-      if (OnUnhealthy(deployment, *replica, now)) StopReplica(deployment, event.id.unique, now);
+      if (OnUnhealthy(deployment, *replica, now)) {
+        StopReplica(deployment, event.id.unique, now);
+        unsaved_.insert(deployment.id);
+      }
       break;
     case Kind::kStopped:
       ForgetReplica(event.id, event.message);

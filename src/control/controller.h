@@ -22,9 +22,9 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "config/http_options.h"
 #include "control/app_request.h"
 #include "control/autoscaler.h"
+#include "control/front_door.h"
 #include "control/leaving.h"
 #include "control/placer.h"
 #include "control/reconcile.h"
@@ -40,12 +40,6 @@ struct ControllerOptions {
   placement::Policy placement;
   // How long after a restart to wait for the nodes that were there before.
   Duration recovery_wait = std::chrono::seconds(5);
-};
-
-// A front door of the instance.
-struct ProxyInfo {
-  std::string address;  // "host:port"
-  bool healthy = false;
 };
 
 class Controller final : public engine::EngineListener {
@@ -67,28 +61,26 @@ class Controller final : public engine::EngineListener {
 
   // ---- what users want ----
 
-  // Deploys or updates an application, as a whole or not at all.
+  // Deploys or updates an application, as a whole or not at all. kFailedPrecondition during a
+  // shutdown.
   Status Deploy(AppRequest request);
 
   // Removes an application; one that does not exist is removed already.
   void Delete(const std::string& app);
 
-  // Removes every application.
-  void DeleteAll();
+  // Removes every application, then the proxy. `done` is called when all of it is gone.
+  void Shutdown(std::function<void(Status)> done);
 
-  // Makes the head node's proxy listen. `done` gets its address, or why it does not listen; the
-  // options of a proxy that listens already are not changed.
-  void StartProxy(const nlohmann::json& http_options,
-                  std::function<void(Result<std::string>)> done);
-
-  // The options the proxy was started with; nullopt before.
-  const std::optional<nlohmann::json>& http_options() const { return http_options_; }
+  // Makes the head node's proxy listen; during a shutdown, once that has ended. `done` gets its
+  // address, or why it does not listen; the options of a proxy that listens already are not
+  // changed.
+  void StartProxy(const nlohmann::json& http_options, FrontDoor::OnOpened done);
 
   // Answers when the application runs and every proxy knows its route (ok), when its deploy
   // failed (kFailedPrecondition with the message), or when it is gone (kNotFound).
   void WaitRunning(const std::string& app, std::function<void(Status)> done);
 
-  // Answers when the application is gone; "" waits for all of them.
+  // Answers when the application is gone; "" waits for all of them and a shutdown.
   void WaitGone(const std::string& app, std::function<void(Status)> done);
 
   // ---- what routers say ----
@@ -116,18 +108,27 @@ class Controller final : public engine::EngineListener {
 
   // ---- what is so ----
 
+  // True while a new controller waits for the nodes that were there before: it decides nothing and
+  // tells routers nothing, which go by what they know.
+  bool Recovering() const;
+
   const State& state() const { return state_; }
-  const std::map<NodeId, ProxyInfo>& proxies() const { return proxies_; }
+  std::map<NodeId, ProxyInfo> proxies() const { return door_.proxies(); }
   const RouteBook& routes() const { return book_; }
 
  private:
   struct Waiter {
     std::string app;
-    bool running = false;  // waits for it to run, else for it to be gone
+    bool running = false;                // waits for it to run, else for it to be gone
     std::optional<std::uint64_t> epoch;  // of the routes, once it runs
     TimePoint since{};
     std::function<void(Status)> done;
   };
+  struct LateStart {
+    nlohmann::json http_options;
+    FrontDoor::OnOpened done;
+  };
+  enum class ShutdownStep { kNone, kApps, kProxy };
   // A replica of a deployment that is no more: held until it is gone.
   struct Stray {
     NodeId node;
@@ -135,7 +136,6 @@ class Controller final : public engine::EngineListener {
   };
 
   void Touch(const DeploymentId& id);
-  bool Recovering(TimePoint now) const;
   void ComputeWake(TimePoint now);
   bool ReconcileTouched(TimePoint now);
   void Carry(Deployment& deployment, const Plan& plan, TimePoint now);
@@ -147,6 +147,7 @@ class Controller final : public engine::EngineListener {
   void PublishRoutes();
   void StopAcknowledged(TimePoint now);
   void DropGone();
+  void FinishShutdown();
   void RefreshStatuses();
   void AnswerWaiters(TimePoint now);
   bool Answer(Waiter& waiter, TimePoint now);
@@ -154,7 +155,6 @@ class Controller final : public engine::EngineListener {
   void Save();
   void Adopt(const NodeId& node, const engine::AdoptedReplica& adopted);
   void ForgetReplica(const ReplicaId& id, const std::string& cause);
-  void OrderProxy();
   route::DeploymentRoute RouteOf(const Deployment& deployment) const;
   std::vector<route::HttpRoute> HttpRoutes() const;
 
@@ -166,20 +166,19 @@ class Controller final : public engine::EngineListener {
   Autoscaler autoscaler_;
   std::map<ReplicaId, Stray> strays_;
   std::map<RouterId, std::string> routers_;  // their names
-  std::map<NodeId, ProxyInfo> proxies_;
-  std::optional<nlohmann::json> http_options_;
-  std::vector<std::function<void(Result<std::string>)>> proxy_waiters_;
+  FrontDoor door_;
+  ShutdownStep shutdown_ = ShutdownStep::kNone;
+  std::vector<LateStart> late_starts_;  // of the proxy, after the shutdown
   std::vector<Waiter> waiters_;
 
-  std::set<DeploymentId> touched_;         // to reconcile
+  std::set<DeploymentId> touched_;                   // to reconcile
   std::map<DeploymentId, TimePoint> touched_later_;  // to reconcile then
   std::map<DeploymentId, TimePoint> autoscale_due_;  // not to be decided upon before
-  std::set<DeploymentId> routes_touched_;  // to publish
-  std::set<DeploymentId> unsaved_;         // to remember
-  std::vector<Write> writes_;              // to commit beside them
+  std::set<DeploymentId> routes_touched_;            // to publish
+  std::set<DeploymentId> unsaved_;                   // to remember
+  std::vector<Write> writes_;                        // to commit beside them
   bool http_touched_ = false;
-  bool place_again_ = false;  // capacity or demand changed
-  bool proxy_ordered_ = false;
+  bool place_again_ = false;         // capacity or demand changed
   std::set<NodeId> expected_nodes_;  // were there before the restart
   TimePoint recovery_deadline_{};
   TimePoint wake_ = kNever;

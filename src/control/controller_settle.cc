@@ -10,20 +10,20 @@
 namespace penstock::control {
 namespace {
 
-// A proxy that does not acknowledge a route within this is not waited for.
+// A proxy that does not come or acknowledge a route within this is not waited for.
 constexpr Duration kRouteWait = std::chrono::seconds(2);
 
 }  // namespace
 
 void Controller::Touch(const DeploymentId& id) { touched_.insert(id); }
 
-bool Controller::Recovering(TimePoint now) const {
-  return !expected_nodes_.empty() && now < recovery_deadline_;
+bool Controller::Recovering() const {
+  return !expected_nodes_.empty() && ports_.clock.Now() < recovery_deadline_;
 }
 
 void Controller::Settle() {
   const TimePoint now = ports_.clock.Now();
-  if (Recovering(now)) {
+  if (Recovering()) {
     wake_ = recovery_deadline_;
     return;
   }
@@ -38,6 +38,7 @@ void Controller::Settle() {
   PublishRoutes();
   StopAcknowledged(now);
   DropGone();
+  FinishShutdown();
   Save();
   AnswerWaiters(now);
   ComputeWake(now);
@@ -113,8 +114,8 @@ void Controller::StopReplica(Deployment& deployment, const std::string& unique, 
   }
   const Duration grace =
       in_service ? FromSeconds(replica->spec.graceful_shutdown_timeout_s) : Duration::zero();
-  leaving_.Begin({.id = {deployment.id, unique}, .node = replica->node, .grace = grace},
-                 in_service ? book_.epoch() + 1 : 0, now);
+  leaving_.Begin({.id = {deployment.id, unique}, .node = replica->node, .grace = grace}, in_service,
+                 now);
 }
 
 bool Controller::Place(TimePoint now) {
@@ -126,8 +127,9 @@ bool Controller::Place(TimePoint now) {
   }
   for (const auto& [id, why] : placements.impossible) {
     Deployment& deployment = state_.deployments.at(id.deployment);
-    const std::string message = "Replica scheduling failed. Failed to create an actor for replica " +
-                                id.ToString() + ": " + why;
+    const std::string message =
+        "Replica scheduling failed. Failed to create an actor for replica " + id.ToString() + ": " +
+        why;
     OnStartFailed(deployment, *deployment.Find(id.unique), message, now);
     OnGone(deployment, id.unique, "", now);
     Touch(id.deployment);
@@ -140,21 +142,20 @@ bool Controller::Place(TimePoint now) {
 void Controller::Launch(Deployment& deployment, Replica& replica, TimePoint now) {
   const DeploymentSpec& spec = replica.spec;
   replica.since = now;
-  ports_.engine.Start(
-      {.id = {deployment.id, replica.unique},
-       .node = replica.node,
-       .allocation = replica.allocation,
-       .default_cpus = !spec.replica_resources.num_cpus.has_value(),
-       .code_version = replica.code_version,
-       .launch = deployment.target.launch,
-       .options = deployment.target.options,
-       .runtime_env = spec.replica_resources.runtime_env,
-       .max_ongoing_requests = spec.max_ongoing_requests,
-       .user_config = spec.user_config,
-       .health_check_period_s = spec.health_check_period_s,
-       .health_check_timeout_s = spec.health_check_timeout_s,
-       .rank = replica.rank,
-       .world_size = deployment.target_replicas});
+  ports_.engine.Start({.id = {deployment.id, replica.unique},
+                       .node = replica.node,
+                       .allocation = replica.allocation,
+                       .default_cpus = !spec.replica_resources.num_cpus.has_value(),
+                       .code_version = replica.code_version,
+                       .launch = deployment.target.launch,
+                       .options = deployment.target.options,
+                       .runtime_env = spec.replica_resources.runtime_env,
+                       .max_ongoing_requests = spec.max_ongoing_requests,
+                       .user_config = spec.user_config,
+                       .health_check_period_s = spec.health_check_period_s,
+                       .health_check_timeout_s = spec.health_check_timeout_s,
+                       .rank = replica.rank,
+                       .world_size = deployment.target_replicas});
 }
 
 bool Controller::Autoscale(TimePoint now) {
@@ -186,8 +187,7 @@ route::DeploymentRoute Controller::RouteOf(const Deployment& deployment) const {
     if (!serves) continue;
     route.replicas.push_back({replica.unique, replica.facts.value("socket", ""), replica.node});
   }
-  route.available =
-      !deployment.target.deleting && (!deployment.gave_up || !route.replicas.empty());
+  route.available = !deployment.target.deleting && (!deployment.gave_up || !route.replicas.empty());
   return route;
 }
 
@@ -215,6 +215,8 @@ void Controller::PublishRoutes() {
   std::optional<std::vector<route::HttpRoute>> http;
   if (std::exchange(http_touched_, false)) http = HttpRoutes();
   book_.Set(changed, removed, http);
+  leaving_.Unrouted(book_.epoch());
+  book_.Open();
 }
 
 void Controller::StopAcknowledged(TimePoint now) {
@@ -242,6 +244,21 @@ void Controller::DropGone() {
     return true;
   });
   PublishRoutes();
+}
+
+// The last step: the proxy, once no application is left.
+void Controller::FinishShutdown() {
+  if (shutdown_ != ShutdownStep::kApps || !state_.apps.empty()) return;
+  shutdown_ = ShutdownStep::kProxy;
+  door_.Close([this] {
+    shutdown_ = ShutdownStep::kNone;
+    writes_.push_back(RememberShutdown(false));
+    Save();
+    AnswerWaiters(ports_.clock.Now());
+    for (LateStart& start : std::exchange(late_starts_, {})) {
+      door_.Open(start.http_options, std::move(start.done));
+    }
+  });
 }
 
 void Controller::RefreshStatuses() {
@@ -276,7 +293,8 @@ void Controller::Save() {
 
 bool Controller::Answer(Waiter& waiter, TimePoint now) {
   const auto found = state_.apps.find(waiter.app);
-  const bool gone = waiter.app.empty() ? state_.apps.empty() : found == state_.apps.end();
+  const bool all_gone = state_.apps.empty() && shutdown_ == ShutdownStep::kNone;
+  const bool gone = waiter.app.empty() ? all_gone : found == state_.apps.end();
   if (!waiter.running) {
     if (gone) waiter.done({});
     return gone;
@@ -296,7 +314,8 @@ bool Controller::Answer(Waiter& waiter, TimePoint now) {
     waiter.epoch = book_.epoch();
     waiter.since = now;
   }
-  if (!book_.ProxiesAcknowledged(*waiter.epoch) && now < waiter.since + kRouteWait) return false;
+  const bool known = !door_.Awaited() && book_.ProxiesAcknowledged(*waiter.epoch);
+  if (!known && now < waiter.since + kRouteWait) return false;
   waiter.done({});
   return true;
 }
@@ -308,7 +327,8 @@ std::string Controller::FailureOf(const App& app) const {
     const auto found = state_.deployments.find({app.name, name});
     if (found == state_.deployments.end()) continue;
     const StatusInfo& status = found->second.status;
-    if (status.status == DeploymentStatus::kDeployFailed) text += "\n" + name + ": " + status.message;
+    if (status.status == DeploymentStatus::kDeployFailed)
+      text += "\n" + name + ": " + status.message;
   }
   return text;
 }

@@ -134,8 +134,7 @@ void Retarget(Deployment& deployment, Target target, TimePoint now) {
   }
   const int before = deployment.target_replicas;
   const int wanted = WantedReplicas(target, fresh ? 0 : before);
-  const bool scaling =
-      !fresh && same_code && OnlyCountDiffers(deployment.target.spec, target.spec);
+  const bool scaling = !fresh && same_code && OnlyCountDiffers(deployment.target.spec, target.spec);
   if (scaling) {
     deployment.status = NextStatus(
         deployment.status, wanted > before ? StatusEvent::kManualUp : StatusEvent::kManualDown,

@@ -19,10 +19,10 @@
 namespace penstock::control {
 
 enum class ReplicaState {
-  kStarting,          // waits for a place, or initialises
-  kUpdating,          // takes a new configuration
-  kRunning,           // takes requests
-  kStopping,          // finishes what it has
+  kStarting,  // waits for a place, or initialises
+  kUpdating,  // takes a new configuration
+  kRunning,   // takes requests
+  kStopping,  // finishes what it has
 };
 
 // "STARTING".
@@ -32,8 +32,8 @@ const char* Name(ReplicaState state);
 struct Target {
   DeploymentSpec spec;
   nlohmann::json options = nlohmann::json::object();  // as the user set them
-  nlohmann::json launch;     // how to load the code
-  std::string code_version;  // differs whenever the code may differ
+  nlohmann::json launch;                              // how to load the code
+  std::string code_version;                           // differs whenever the code may differ
   bool deleting = false;
 };
 
@@ -53,9 +53,9 @@ struct Replica {
   std::string pending_code;  // "never_fits", "fits_later"
   std::string pending_text;  // for people
 
-  TimePoint since{};         // when it began to wait for a place, then to initialise
-  double started_unix = 0;   // when its process started; 0 before
-  int health_failures = 0;   // in a row
+  TimePoint since{};        // when it began to wait for a place, then to initialise
+  double started_unix = 0;  // when its process started; 0 before
+  int health_failures = 0;  // in a row
   nlohmann::json facts = nlohmann::json::object();  // what the engine and the code told
 };
 
@@ -72,7 +72,7 @@ struct Deployment {
   bool gave_up = false;         // too many failures: nothing new until the next deploy
   int streak = 0;               // failures and crashes close together, for the back-off
   TimePoint last_failure{};
-  TimePoint retry_at{};         // nothing new before this
+  TimePoint retry_at{};  // nothing new before this
 
   autoscale::DelayState delay;  // the autoscaler's memory
   bool stalled_told = false;    // the status message speaks of slow replicas
@@ -119,7 +119,8 @@ bool OnUnhealthy(Deployment& deployment, Replica& replica, TimePoint now);
 
 // It will not start: its constructor raised, its process ended, no node can ever hold it. The
 // caller stops what is left of it.
-void OnStartFailed(Deployment& deployment, Replica& replica, const std::string& error, TimePoint now);
+void OnStartFailed(Deployment& deployment, Replica& replica, const std::string& error,
+                   TimePoint now);
 
 // Its process is gone. Forgets it; unless it was stopping, that is a failure with a cause.
 void OnGone(Deployment& deployment, const std::string& unique, const std::string& cause,

@@ -5,8 +5,16 @@
 
 namespace penstock::control {
 
-void Leaving::Begin(const engine::StopOrder& order, std::uint64_t epoch, TimePoint now) {
-  entries_.insert_or_assign(order.id, Entry{order, epoch, now});
+void Leaving::Begin(const engine::StopOrder& order, bool routed, TimePoint now) {
+  Entry entry{.order = order, .since = now};
+  if (!routed) entry.epoch = 0;
+  entries_.insert_or_assign(order.id, entry);
+}
+
+void Leaving::Unrouted(std::uint64_t epoch) {
+  for (auto& [id, entry] : entries_) {
+    if (!entry.epoch) entry.epoch = epoch;
+  }
 }
 
 void Leaving::Forget(const ReplicaId& id) { entries_.erase(id); }
@@ -15,7 +23,8 @@ std::vector<engine::StopOrder> Leaving::Ready(const RouteBook& book, TimePoint n
   std::vector<engine::StopOrder> ready;
   std::erase_if(entries_, [&](const auto& item) {
     const Entry& entry = item.second;
-    const bool acknowledged = book.Acknowledged(entry.order.id.deployment, entry.epoch);
+    const bool acknowledged =
+        entry.epoch && book.Acknowledged(entry.order.id.deployment, *entry.epoch);
     if (!acknowledged && now < entry.since + kAckTimeout) return false;
     engine::StopOrder order = entry.order;
     order.grace = std::max(Duration::zero(), order.grace - (now - entry.since));

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "control/route_book.h"
@@ -22,8 +23,12 @@ inline constexpr Duration kAckTimeout = std::chrono::seconds(2);
 
 class Leaving {
  public:
-  // Will stop `order.id` once every router acknowledged the next epoch, which is `epoch`.
-  void Begin(const engine::StopOrder& order, std::uint64_t epoch, TimePoint now);
+  // Will stop `order.id` once it is off the routes and every router acknowledged that; at once if
+  // it was never `routed`.
+  void Begin(const engine::StopOrder& order, bool routed, TimePoint now);
+
+  // The routes as of `epoch` are without those that have begun to leave.
+  void Unrouted(std::uint64_t epoch);
 
   // Forgets it: it is gone already.
   void Forget(const ReplicaId& id);
@@ -37,7 +42,7 @@ class Leaving {
  private:
   struct Entry {
     engine::StopOrder order;
-    std::uint64_t epoch = 0;
+    std::optional<std::uint64_t> epoch;  // of the first routes without it
     TimePoint since{};
   };
   std::map<ReplicaId, Entry> entries_;

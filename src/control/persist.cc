@@ -11,6 +11,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kAppPrefix = "app/";
 constexpr const char* kDeploymentPrefix = "deployment/";
+constexpr const char* kShutdown = "setting/shutdown";
 
 // Names are the user's and may hold a slash: the id is in the value, the key only has to differ.
 std::string KeyOf(const DeploymentId& id) {
@@ -46,6 +47,7 @@ Result<Deployment> DeploymentOf(const Json& json) {
   deployment.status.message = json.at("message");
   deployment.target_started = json.at("target_started");
   deployment.gave_up = json.at("gave_up");
+  deployment.start_failures = json.at("start_failures");
   return deployment;
 }
 
@@ -88,12 +90,21 @@ Write Remember(const Deployment& deployment) {
                      {"trigger", Name(deployment.status.trigger)},
                      {"message", deployment.status.message},
                      {"target_started", deployment.target_started},
-                     {"gave_up", deployment.gave_up}};
+                     {"gave_up", deployment.gave_up},
+                     {"start_failures", deployment.start_failures}};
   return {KeyOf(deployment.id), json.dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
 
 Write ForgetApp(const std::string& name) { return {kAppPrefix + name, std::nullopt}; }
 Write ForgetDeployment(const DeploymentId& id) { return {KeyOf(id), std::nullopt}; }
+
+Write RememberShutdown(bool under_way) {
+  return {kShutdown, under_way ? std::optional<std::string>("true") : std::nullopt};
+}
+
+bool RemembersShutdown(const std::map<std::string, std::string>& values) {
+  return values.contains(kShutdown);
+}
 
 Status Restore(const std::map<std::string, std::string>& values, State& state) {
   for (const auto& [key, value] : values) {

@@ -21,6 +21,10 @@ Write Remember(const Deployment& deployment);
 Write ForgetApp(const std::string& name);
 Write ForgetDeployment(const DeploymentId& id);
 
+// The write that remembers that a shutdown is under way, or no more, and what a store says of it.
+Write RememberShutdown(bool under_way);
+bool RemembersShutdown(const std::map<std::string, std::string>& values);
+
 // Fills `state` from what a store holds; replicas and nodes come from the engine. kInternal
 // naming the key when a value cannot be read.
 Status Restore(const std::map<std::string, std::string>& values, State& state);

@@ -63,8 +63,7 @@ void PlanCount(const Deployment& deployment, const NodeFacts& nodes, TimePoint n
 // In waves of the same size as a rollout's, so that not all replicas pause at once.
 void PlanReconfigure(const Deployment& deployment, Plan& plan) {
   const double share = deployment.target.spec.rolling_update_percentage;
-  int budget =
-      std::max(static_cast<int>(std::floor(share * deployment.target_replicas)), 1);
+  int budget = std::max(static_cast<int>(std::floor(share * deployment.target_replicas)), 1);
   for (const Replica& replica : deployment.replicas) {
     if (replica.state == ReplicaState::kUpdating) --budget;
   }
@@ -99,11 +98,12 @@ bool RefreshStatus(Deployment& deployment) {
     ++at_target;
   }
   if (at_target != deployment.target_replicas || deployment.target.deleting) return false;
+  const StatusInfo next = NextStatus(deployment.status, StatusEvent::kHealthy);
+  const bool changed =
+      next != deployment.status || deployment.start_failures > 0 || deployment.gave_up;
   deployment.start_failures = 0;
   deployment.gave_up = false;
   deployment.stalled_told = false;
-  const StatusInfo next = NextStatus(deployment.status, StatusEvent::kHealthy);
-  const bool changed = next != deployment.status;
   deployment.status = next;
   return changed;
 }

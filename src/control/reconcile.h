@@ -21,15 +21,13 @@ struct Plan {
   TimePoint wake = kNever;               // ask again then, if nothing happens before
 
   // True when there is nothing to do now.
-  bool empty() const {
-    return create == 0 && stop.empty() && reconfigure.empty() && adopt.empty();
-  }
+  bool empty() const { return create == 0 && stop.empty() && reconfigure.empty() && adopt.empty(); }
 };
 
 Plan Reconcile(const Deployment& deployment, const NodeFacts& nodes, TimePoint now);
 
 // Reports HEALTHY once all that is wanted runs the target version and nothing else is under way;
-// then failures are forgotten. True when the status changed.
+// then failures are forgotten. True when anything of that changed.
 bool RefreshStatus(Deployment& deployment);
 
 }  // namespace penstock::control

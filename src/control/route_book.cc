@@ -21,21 +21,36 @@ void RouteBook::Send(RouterId id, Router& router, RouteUpdate update) {
   publisher_.Publish(id, update);
 }
 
+RouteUpdate RouteBook::Everything() const {
+  RouteUpdate update{.full = true, .http = http_};
+  for (const auto& [id, route] : routes_) update.deployments.push_back(route);
+  return update;
+}
+
+void RouteBook::Open() {
+  if (std::exchange(open_, true)) return;
+  ++epoch_;
+  for (auto& [id, router] : routers_) {
+    RouteUpdate update = router.everything ? Everything() : RouteUpdate();
+    if (!router.everything) {
+      for (const DeploymentId& wanted : router.wanted)
+        update.deployments.push_back(RouteOf(wanted));
+    }
+    Send(id, router, std::move(update));
+  }
+}
+
 void RouteBook::Subscribe(RouterId id, bool everything,
                           const std::vector<DeploymentId>& deployments) {
   Router& router = routers_[id];
   RouteUpdate update;
-  if (everything && !router.everything) {
-    router.everything = true;
-    update.full = true;
-    update.http = http_;
-    for (const auto& [known, route] : routes_) update.deployments.push_back(route);
-  }
+  if (everything && !std::exchange(router.everything, true)) update = Everything();
   for (const DeploymentId& wanted : deployments) {
     if (router.wanted.insert(wanted).second && !everything) {
       update.deployments.push_back(RouteOf(wanted));
     }
   }
+  if (!open_) return;
   ++epoch_;
   Send(id, router, std::move(update));
 }
@@ -61,6 +76,7 @@ void RouteBook::Set(const std::vector<DeploymentRoute>& changed,
   }
   if (all.deployments.empty() && all.removed.empty() && !all.http) return;
   ++epoch_;
+  if (!open_) return;
   for (auto& [id, router] : routers_) {
     RouteUpdate update;
     if (router.everything) update.http = all.http;
@@ -78,7 +94,7 @@ void RouteBook::Set(const std::vector<DeploymentRoute>& changed,
 
 void RouteBook::Acknowledge(RouterId id, std::uint64_t epoch) {
   const auto router = routers_.find(id);
-  if (router == routers_.end()) return;
+  if (router == routers_.end() || epoch > router->second.told) return;
   router->second.acknowledged = std::max(router->second.acknowledged, epoch);
 }
 

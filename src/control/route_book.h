@@ -32,8 +32,12 @@ class RouteBook {
  public:
   explicit RouteBook(RoutePublisher& publisher) : publisher_(publisher) {}
 
+  // Tells the routers that have subscribed so far what they want. Before this nobody is told
+  // anything: a book that is not complete yet would deny what there is. Again, it does nothing.
+  void Open();
+
   // A router wants to know of everything, or of more deployments. It is told of all that it
-  // wants at once. `proxy` routers count for ProxiesAcked.
+  // wants at once, or when the book opens. Those that want everything are the proxies.
   void Subscribe(RouterId router, bool everything, const std::vector<DeploymentId>& deployments);
 
   // The router is gone: nobody waits for it any more.
@@ -45,12 +49,13 @@ class RouteBook {
            const std::vector<DeploymentId>& removed,
            const std::optional<std::vector<route::HttpRoute>>& http);
 
+  // A router has adopted everything up to `epoch`. One that it was not told of is ignored.
   void Acknowledge(RouterId router, std::uint64_t epoch);
 
   // The number of the last change.
   std::uint64_t epoch() const { return epoch_; }
 
-  // True when every router that has been told of `id` acknowledged everything up to `epoch`.
+  // True when every router that wants `id` acknowledged everything up to `epoch` that it was told.
   bool Acknowledged(const DeploymentId& id, std::uint64_t epoch) const;
 
   // The same for the routers that know everything: the proxies.
@@ -66,9 +71,11 @@ class RouteBook {
     bool Done(std::uint64_t epoch) const { return acknowledged >= std::min(epoch, told); }
   };
   route::DeploymentRoute RouteOf(const DeploymentId& id) const;
+  route::RouteUpdate Everything() const;
   void Send(RouterId id, Router& router, route::RouteUpdate update);
 
   RoutePublisher& publisher_;
+  bool open_ = false;
   std::uint64_t epoch_ = 0;
   std::map<DeploymentId, route::DeploymentRoute> routes_;
   std::vector<route::HttpRoute> http_;

@@ -45,7 +45,7 @@ LoadReport LoadFrom(const Json& params) {
                     .deployment = {params.value("app", ""), params.value("name", "")},
                     .queued = params.value("queued", 0.0)};
   const Json by_replica = params.value("running", Json::object());
-  for (const auto& [replica, running] : by_replica.items()) {
+  for (const auto& [replica, running] : by_replica.get_ref<const Json::object_t&>()) {
     report.running[replica] = running;
   }
   return report;
@@ -91,10 +91,8 @@ void Server::Accept(base::UniqueFd socket) {
   const RouterId id = next_id_++;
   peers_[id] = Peer::Open(
       loop_, std::move(socket),
-      {.on_call =
-           [this, id](const std::string& method, const Message& params, const Peer::Respond& respond) {
-             OnCall(id, method, params, respond);
-           },
+      {.on_call = [this, id](const std::string& method, const Message& params,
+                             const Peer::Respond& respond) { OnCall(id, method, params, respond); },
        .on_notice = [this, id](const std::string& method,
                                const Message& params) { OnNotice(id, method, params); },
        .on_closed = [this, id](const std::string& why) { OnClosed(id, why); }});
@@ -122,7 +120,7 @@ void Server::OnNotice(RouterId id, const std::string& method, const Message& mes
     controller_->OnSubscribe(id, params.value("router", ""), params.value("everything", false),
                              IdsFrom(params.value("deployments", Json::array())));
   } else if (method == "routes.ack") {
-    controller_->OnAcknowledge(id, params.value("epoch", std::uint64_t{0}));
+    controller_->OnAcknowledge(id, base::Whole<std::uint64_t>(params.value("epoch", Json(0))));
   } else if (method == "load.report") {
     controller_->OnLoad(LoadFrom(params));
   } else {
@@ -133,10 +131,10 @@ void Server::OnNotice(RouterId id, const std::string& method, const Message& mes
 void Server::OnCall(RouterId id, const std::string& method, const Message& params,
                     const Peer::Respond& respond) {
   static const std::map<std::string, Handler> handlers = {
-      {"serve.start", &Server::Start},         {"serve.deploy", &Server::Deploy},
-      {"serve.wait", &Server::Wait},           {"serve.delete", &Server::Delete},
-      {"serve.shutdown", &Server::Shutdown},   {"serve.status", &Server::ShowStatus},
-      {"serve.app", &Server::ShowApp},         {"cluster.resources", &Server::ShowResources},
+      {"serve.start", &Server::Start},       {"serve.deploy", &Server::Deploy},
+      {"serve.wait", &Server::Wait},         {"serve.delete", &Server::Delete},
+      {"serve.shutdown", &Server::Shutdown}, {"serve.status", &Server::ShowStatus},
+      {"serve.app", &Server::ShowApp},       {"cluster.resources", &Server::ShowResources},
   };
   loop_.AtTurnEnd(*this);
   if (extension_.on_call(peers_.at(id), method, params.json, respond)) return;
@@ -154,14 +152,13 @@ void Server::OnCall(RouterId id, const std::string& method, const Message& param
 void Server::Start(const Message& params, const Peer::Respond& respond) {
   const Json options = params.json.value("http_options", Json::object());
   if (const auto missing = config::HttpNotActedUpon(options); !missing.empty()) {
-    return respond(Status(Code::kUnimplemented,
-                          missing.front() + " is accepted but not acted upon yet."));
+    return respond(
+        Status(Code::kUnimplemented, missing.front() + " is accepted but not acted upon yet."));
   }
-  const auto before = controller_->http_options();
-  const bool differs = before && !options.empty() && *before != options;
-  controller_->StartProxy(options, [respond, differs](const Result<std::string>& address) {
-    if (!address.ok()) return respond(address.status());
-    respond(Message{{{"address", *address}, {"options_ignored", differs}}, ""});
+  controller_->StartProxy(options, [respond](const Result<FrontDoor::Opened>& opened) {
+    if (!opened.ok()) return respond(opened.status());
+    respond(
+        Message{{{"address", opened->address}, {"options_ignored", opened->options_ignored}}, ""});
   });
 }
 
@@ -208,13 +205,12 @@ void Server::Delete(const Message& params, const Peer::Respond& respond) {
 }
 
 void Server::Shutdown(const Message&, const Peer::Respond& respond) {
-  controller_->DeleteAll();
-  controller_->WaitGone("", Answering(respond));
+  controller_->Shutdown(Answering(respond));
 }
 
 void Server::ShowStatus(const Message&, const Peer::Respond& respond) {
-  respond(Message{ServeStatusJson(*controller_, {.now = loop_.Now(),
-                                                 .slow_startup_s = options_.slow_startup_s}),
+  respond(Message{ServeStatusJson(*controller_,
+                                  {.now = loop_.Now(), .slow_startup_s = options_.slow_startup_s}),
                   ""});
 }
 
@@ -228,7 +224,8 @@ void Server::ShowApp(const Message& params, const Peer::Respond& respond) {
   if (found == controller_->state().apps.end() || found->second.deleting) {
     return respond(Status(Code::kNotFound, "Application '" + name + "' does not exist."));
   }
-  respond(Message{{{"ingress", found->second.ingress}, {"deployments", found->second.deployments}}, ""});
+  respond(Message{{{"ingress", found->second.ingress}, {"deployments", found->second.deployments}},
+                  ""});
 }
 
 }  // namespace penstock::control

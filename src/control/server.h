@@ -28,8 +28,8 @@ struct PeerExtension {
 };
 
 struct ServerOptions {
-  std::string socket;         // path to listen on
-  std::string code_folder;    // deployment code, by its SHA-256
+  std::string socket;       // path to listen on
+  std::string code_folder;  // deployment code, by its SHA-256
   double slow_startup_s = 30;
 };
 

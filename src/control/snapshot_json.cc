@@ -1,5 +1,7 @@
 #include "control/snapshot_json.h"
 
+#include <cmath>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -66,7 +68,20 @@ Json ReplicaJson(const Replica& replica, const State& state) {
   return json;
 }
 
-std::string SecondsText(double seconds) { return Json(seconds).dump(); }
+// "30", "0.5": as Python shows what was set.
+std::string SecondsText(double seconds) {
+  const bool whole = std::trunc(seconds) == seconds && std::abs(seconds) < 1e15;
+  return whole ? std::to_string(static_cast<std::int64_t>(seconds)) : Json(seconds).dump();
+}
+
+// {"CPU": 1, "GPU": 0.5}: Ray shows what is asked for as it was written, what there is as floats.
+std::string AskedText(const ResourceSet& set) {
+  std::string text;
+  for (const auto& [name, amount] : set.amounts()) {
+    text += (text.empty() ? "" : ", ") + Json(name).dump() + ": " + amount.ToString();
+  }
+  return "{" + text + "}";
+}
 
 // Ray Serve's two messages about replicas that are slow to start, ours about what they wait for.
 class StartupMessage {
@@ -88,19 +103,19 @@ class StartupMessage {
 
   // "" when there is nothing to say.
   std::string Text() const {
-    const std::string who = "Deployment '" + deployment_.id.name + "' in application '" +
-                            deployment_.id.app + "' has ";
+    const std::string who =
+        "Deployment '" + deployment_.id.name + "' in application '" + deployment_.id.app + "' has ";
     if (slow_waiting_ > 0) {
       return who + std::to_string(slow_waiting_) + " replicas that have taken more than " +
              SecondsText(options_.slow_startup_s) +
              "s to be scheduled. This may be due to waiting for the cluster to auto-scale or for a "
              "runtime environment to be installed. Resources required for each replica: " +
-             Required().ToString() + ", total resources available: " + Available().ToString() +
+             AskedText(Required()) + ", total resources available: " + Available().ToString() +
              ". Use `ray status` for more details. " + reason_;
     }
     if (waiting_ > 0) {
       return who + std::to_string(waiting_) + " replicas that wait for resources. Resources " +
-             "required for each replica: " + Required().ToString() + ". " + reason_;
+             "required for each replica: " + AskedText(Required()) + ". " + reason_;
     }
     if (initialising_ == 0) return "";
     return who + std::to_string(initialising_) + " replicas that have taken more than " +
@@ -185,9 +200,12 @@ Json NodeJson(const placement::ClusterNode& node) {
   }
   Json labels = Json::object();
   for (const auto& [key, value] : spec.labels) labels[key] = value;
-  return {{"id", spec.id},           {"name", spec.name},
-          {"ip", spec.ip},           {"is_head", spec.is_head},
-          {"alive", node.alive},     {"labels", labels},
+  return {{"id", spec.id},
+          {"name", spec.name},
+          {"ip", spec.ip},
+          {"is_head", spec.is_head},
+          {"alive", node.alive},
+          {"labels", labels},
           {"total", AmountsJson(spec.total)},
           {"free", AmountsJson(node.resources.FreeAmounts())},
           {"devices", devices}};
@@ -197,7 +215,8 @@ Json NodeJson(const placement::ClusterNode& node) {
 
 Json ServeStatusJson(const Controller& controller, const StatusOptions& options) {
   Json proxies = Json::object();
-  for (const auto& [node, proxy] : controller.proxies()) {
+  const auto all = controller.proxies();
+  for (const auto& [node, proxy] : all) {
     proxies[node] = proxy.healthy ? "HEALTHY" : "STARTING";
   }
   Json apps = Json::object();

@@ -9,8 +9,8 @@ resources::Demand DemandOf(const Deployment& deployment) {
   auto demand = resources::MakeDemand(deployment.target.spec.replica_resources);
   PENSTOCK_CHECK(demand.ok());  // the options were checked when the deploy was accepted
   if (const auto& most = deployment.target.spec.max_replicas_per_node) {
-    const std::string name = std::string(resources::kImplicitPrefix) + deployment.id.app + ":" +
-                             deployment.id.name;
+    const std::string name =
+        std::string(resources::kImplicitPrefix) + deployment.id.app + ":" + deployment.id.name;
     demand->amounts.Set(name, Quantity::Raw(Quantity::kScale / *most));
   }
   return *demand;

@@ -9,12 +9,13 @@ namespace {
 using DS = DeploymentStatus;
 using Event = StatusEvent;
 
-constexpr std::array<std::pair<DS, const char*>, 6> kStatusNames{{{DS::kUpdating, "UPDATING"},
-                                                                  {DS::kUpscaling, "UPSCALING"},
-                                                                  {DS::kDownscaling, "DOWNSCALING"},
-                                                                  {DS::kHealthy, "HEALTHY"},
-                                                                  {DS::kUnhealthy, "UNHEALTHY"},
-                                                                  {DS::kDeployFailed, "DEPLOY_FAILED"}}};
+constexpr std::array<std::pair<DS, const char*>, 6> kStatusNames{
+    {{DS::kUpdating, "UPDATING"},
+     {DS::kUpscaling, "UPSCALING"},
+     {DS::kDownscaling, "DOWNSCALING"},
+     {DS::kHealthy, "HEALTHY"},
+     {DS::kUnhealthy, "UNHEALTHY"},
+     {DS::kDeployFailed, "DEPLOY_FAILED"}}};
 
 constexpr std::array<std::pair<Trigger, const char*>, 10> kTriggerNames{
     {{Trigger::kUnspecified, "UNSPECIFIED"},

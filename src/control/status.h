@@ -8,7 +8,14 @@
 
 namespace penstock::control {
 
-enum class DeploymentStatus { kUpdating, kUpscaling, kDownscaling, kHealthy, kUnhealthy, kDeployFailed };
+enum class DeploymentStatus {
+  kUpdating,
+  kUpscaling,
+  kDownscaling,
+  kHealthy,
+  kUnhealthy,
+  kDeployFailed
+};
 
 enum class Trigger {
   kUnspecified,
@@ -25,11 +32,11 @@ enum class Trigger {
 
 // What happens to a deployment as a whole.
 enum class StatusEvent {
-  kHealthy,              // all that is wanted runs, and nothing else
-  kConfigUpdate,         // a new deploy
+  kHealthy,       // all that is wanted runs, and nothing else
+  kConfigUpdate,  // a new deploy
   kAutoscaleUp,
   kAutoscaleDown,
-  kManualUp,             // only num_replicas changed
+  kManualUp,  // only num_replicas changed
   kManualDown,
   kHealthCheckFailed,
   kStartupFailed,
@@ -47,7 +54,8 @@ struct StatusInfo {
 
 // The transition table. A transition replaces the message; an event that changes nothing in the
 // current status keeps all of it.
-StatusInfo NextStatus(const StatusInfo& current, StatusEvent event, const std::string& message = "");
+StatusInfo NextStatus(const StatusInfo& current, StatusEvent event,
+                      const std::string& message = "");
 
 // Ray Serve's spelling: "UPDATING", "CONFIG_UPDATE_STARTED".
 const char* Name(DeploymentStatus status);

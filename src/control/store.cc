@@ -39,7 +39,7 @@ class SqliteStore final : public Store {
 
   Status Run(const char* sql) {
     return ::sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) == SQLITE_OK ? Status()
-                                                                                       : Error();
+                                                                                        : Error();
   }
 
  private:
@@ -60,9 +60,9 @@ class SqliteStore final : public Store {
   }
 
   Status Apply(const Write& write) {
-    Statement statement =
-        Prepare(write.value ? "INSERT INTO state VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2"
-                            : "DELETE FROM state WHERE key = ?1");
+    Statement statement = Prepare(
+        write.value ? "INSERT INTO state VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2"
+                    : "DELETE FROM state WHERE key = ?1");
     if (!statement) return Error();
     Bind(statement, 1, write.key);
     if (write.value) Bind(statement, 2, *write.value);

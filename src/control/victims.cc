@@ -18,10 +18,11 @@ Candidate Rate(const Deployment& deployment, const Replica& replica, int age_ran
   if (!runs || node == nodes.end()) return {{runs, false, false, 0, "", age_rank}, replica.unique};
   const auto& wanted = deployment.target.spec.replica_resources.label_selector;
   const auto selector = resources::LabelSelector::Parse(wanted);
-  const bool matches = !wanted.empty() && selector.ok() &&
-                       selector->FirstMismatch(node->second.labels) == nullptr;
-  return {{runs, node->second.is_head, matches, node->second.running_replicas, replica.node, age_rank},
-          replica.unique};
+  const bool matches =
+      !wanted.empty() && selector.ok() && selector->FirstMismatch(node->second.labels) == nullptr;
+  return {
+      {runs, node->second.is_head, matches, node->second.running_replicas, replica.node, age_rank},
+      replica.unique};
 }
 
 }  // namespace

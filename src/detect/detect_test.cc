@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "detect/cpus.h"
+#include "detect/devices.h"
 #include "detect/memory.h"
 #include "detect/node_totals.h"
 
@@ -55,33 +56,69 @@ INSTANTIATE_TEST_SUITE_P(
     Recorded, CpuTree,
     testing::Values(
         CpuCase{"no_cgroup", {}, 8, 8},
-        CpuCase{"v2_no_limit", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "max 100000\n"}}, 8, 8},
-        CpuCase{"v2_quota", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "250000 100000\n"}}, 8, 2},
-        CpuCase{"v2_quota_below_one", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "50000 100000\n"}}, 8, 1},
+        CpuCase{"v2_no_limit",
+                {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "max 100000\n"}},
+                8,
+                8},
+        CpuCase{"v2_quota",
+                {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "250000 100000\n"}},
+                8,
+                2},
+        CpuCase{"v2_quota_below_one",
+                {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "50000 100000\n"}},
+                8,
+                1},
         CpuCase{"v2_quota_of_a_parent",
-                {kV2, {"proc/self/cgroup", "0::/pod/c\n"}, {"sys/fs/cgroup/pod/c/cpu.max", "max 100000\n"},
-                 {"sys/fs/cgroup/pod/cpu.max", "300000 100000\n"}}, 8, 3},
+                {kV2,
+                 {"proc/self/cgroup", "0::/pod/c\n"},
+                 {"sys/fs/cgroup/pod/c/cpu.max", "max 100000\n"},
+                 {"sys/fs/cgroup/pod/cpu.max", "300000 100000\n"}},
+                8,
+                3},
         CpuCase{"v2_cpuset",
-                {kV2, {"proc/self/cgroup", "0::/c\n"}, {"sys/fs/cgroup/c/cpuset.cpus.effective", "0-1,6\n"}}, 8, 3},
+                {kV2,
+                 {"proc/self/cgroup", "0::/c\n"},
+                 {"sys/fs/cgroup/c/cpuset.cpus.effective", "0-1,6\n"}},
+                8,
+                3},
         CpuCase{"v2_path_of_the_host",
-                {kV2, {"proc/self/cgroup", "0::/../../kubepods/x\n"}, {"sys/fs/cgroup/cpu.max", "400000 100000\n"}}, 8, 4},
+                {kV2,
+                 {"proc/self/cgroup", "0::/../../kubepods/x\n"},
+                 {"sys/fs/cgroup/cpu.max", "400000 100000\n"}},
+                8,
+                4},
         CpuCase{"v1_quota",
-                {{"proc/self/cgroup", "4:cpu,cpuacct:/d\n"}, {"sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "200000\n"},
-                 {"sys/fs/cgroup/cpu/d/cpu.cfs_period_us", "100000\n"}}, 8, 2},
+                {{"proc/self/cgroup", "4:cpu,cpuacct:/d\n"},
+                 {"sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "200000\n"},
+                 {"sys/fs/cgroup/cpu/d/cpu.cfs_period_us", "100000\n"}},
+                8,
+                2},
         CpuCase{"v1_no_quota",
-                {{"proc/self/cgroup", "4:cpu,cpuacct:/\n"}, {"sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"},
-                 {"sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"}}, 8, 8},
-        CpuCase{"v1_cpuset",
-                {{"proc/self/cgroup", "3:cpuset:/\n"}, {"sys/fs/cgroup/cpuset/cpuset.cpus", "4-5\n"}}, 8, 2},
-        CpuCase{"affinity_is_least", {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "800000 100000\n"}}, 2, 2}),
+                {{"proc/self/cgroup", "4:cpu,cpuacct:/\n"},
+                 {"sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"},
+                 {"sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"}},
+                8,
+                8},
+        CpuCase{
+            "v1_cpuset",
+            {{"proc/self/cgroup", "3:cpuset:/\n"}, {"sys/fs/cgroup/cpuset/cpuset.cpus", "4-5\n"}},
+            8,
+            2},
+        CpuCase{"affinity_is_least",
+                {kV2, {"proc/self/cgroup", "0::/\n"}, {"sys/fs/cgroup/cpu.max", "800000 100000\n"}},
+                2,
+                2}),
     [](const auto& test) { return test.param.name; });
 
 TEST_F(DetectTest, MemoryIsTheLeastOfMachineAndCgroups) {
   Make({{"proc/meminfo", "MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 12000 kB\n"}});
   EXPECT_EQ(DetectMemory(root_).total_bytes, 16000 * 1024);
   EXPECT_EQ(DetectMemory(root_).available_bytes, 12000 * 1024);
-  Make({kV2, {"proc/self/cgroup", "0::/a/b\n"}, {"sys/fs/cgroup/a/b/memory.max", "max\n"},
-        {"sys/fs/cgroup/a/memory.max", "8192000\n"}, {"sys/fs/cgroup/a/memory.current", "2048000\n"}});
+  Make({kV2,
+        {"proc/self/cgroup", "0::/a/b\n"},
+        {"sys/fs/cgroup/a/b/memory.max", "max\n"},
+        {"sys/fs/cgroup/a/memory.max", "8192000\n"},
+        {"sys/fs/cgroup/a/memory.current", "2048000\n"}});
   EXPECT_EQ(DetectMemory(root_).total_bytes, 8192000);
   EXPECT_EQ(DetectMemory(root_).available_bytes, 6144000);
 }
@@ -101,7 +138,8 @@ TEST(AffinityCpus, IsAtLeastOne) { EXPECT_GE(AffinityCpus(), 1); }
 Quantity Q(double amount) { return *Quantity::FromDouble(amount); }
 
 TEST(NodeTotals, DetectsWhatIsNotSaid) {
-  const auto totals = NodeTotals({}, {}, {.count = 6}, {.total_bytes = 2000, .available_bytes = 1000}, "127.0.0.1", true);
+  const auto totals = NodeTotals({}, {}, {.count = 6},
+                                 {.total_bytes = 2000, .available_bytes = 1000}, "127.0.0.1", true);
   EXPECT_EQ(*totals, (resources::ResourceSet{{"CPU", Q(6)},
                                              {"memory", Q(700)},
                                              {"object_store_memory", Q(300)},
@@ -110,7 +148,11 @@ TEST(NodeTotals, DetectsWhatIsNotSaid) {
 }
 
 TEST(NodeTotals, TakesWhatIsSaidAndOverridesWin) {
-  const auto totals = NodeTotals({.num_cpus = 64, .num_gpus = 2, .memory = 10, .object_store_memory = 5, .resources = {{"widget", 4}}},
+  const auto totals = NodeTotals({.num_cpus = 64,
+                                  .num_gpus = 2,
+                                  .memory = 10,
+                                  .object_store_memory = 5,
+                                  .resources = {{"widget", 4}}},
                                  {{"CPU", 3}, {"extra", 1}}, {}, {}, "127.0.0.2", false);
   EXPECT_EQ(*totals, (resources::ResourceSet{{"CPU", Q(3)},
                                              {"GPU", Q(2)},
@@ -131,6 +173,64 @@ TEST(NodeTotals, RefusesFractionsNegativesAndReservedNames) {
   EXPECT_NE(refused({.resources = {{"GPU", 1}}}), "");
   EXPECT_NE(refused({.resources = {{"memory", 1}}}), "");
   EXPECT_NE(refused({.resources = {{"node:__internal_head__", 1}}}), "");
+}
+
+struct DeviceCase {
+  const char* name;
+  std::pair<const char*, int> declared;
+  base::Environment environment;
+  std::vector<std::string> ids;
+};
+
+class NameDevicesTest : public testing::TestWithParam<DeviceCase> {};
+
+TEST_P(NameDevicesTest, TakesTheVariablesOfTheFamily) {
+  const auto& [name, declared, environment, ids] = GetParam();
+  const auto visible = NameDevices({{declared.first, Q(declared.second)}}, environment);
+  ASSERT_TRUE(visible.ok()) << visible.status().message();
+  const auto named = visible->ids.find(declared.first);
+  EXPECT_EQ(named == visible->ids.end() ? std::vector<std::string>() : named->second, ids);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Families, NameDevicesTest,
+    testing::Values(
+        DeviceCase{"unset", {"GPU", 2}, {}, {}},
+        DeviceCase{"cuda", {"GPU", 2}, {{"CUDA_VISIBLE_DEVICES", "2,3"}}, {"2", "3"}},
+        DeviceCase{"uuids", {"GPU", 1}, {{"CUDA_VISIBLE_DEVICES", " GPU-8f, MIG-1"}}, {"GPU-8f"}},
+        DeviceCase{"fewer_than_shown", {"GPU", 1}, {{"CUDA_VISIBLE_DEVICES", "7,5,3"}}, {"7"}},
+        DeviceCase{"amd",
+                   {"GPU", 1},
+                   {{"HIP_VISIBLE_DEVICES", "4"}, {"CUDA_VISIBLE_DEVICES", "0"}},
+                   {"4"}},
+        DeviceCase{"intel", {"GPU", 2}, {{"ZE_AFFINITY_MASK", "1,0"}}, {"1", "0"}},
+        DeviceCase{"tpu", {"TPU", 4}, {{"TPU_VISIBLE_CHIPS", "4,5,6,7"}}, {"4", "5", "6", "7"}},
+        DeviceCase{"neuron", {"neuron_cores", 1}, {{"NEURON_RT_VISIBLE_CORES", "8,9"}}, {"8"}},
+        DeviceCase{"gaudi", {"HPU", 1}, {{"HABANA_VISIBLE_MODULES", "3"}}, {"3"}},
+        DeviceCase{"ascend", {"NPU", 1}, {{"ASCEND_RT_VISIBLE_DEVICES", "6"}}, {"6"}},
+        DeviceCase{"rebellions", {"RBLN", 1}, {{"RBLN_DEVICES", "2"}}, {"2"}},
+        DeviceCase{"furiosa", {"FURIOSA", 2}, {{"FURIOSA_DEVICES", "npu:1,npu:4"}}, {"1", "4"}},
+        DeviceCase{"mobilint", {"MBLT", 1}, {{"QBRUNTIME_VISIBLE_DEVICES", "1"}}, {"1"}},
+        DeviceCase{"tenstorrent", {"TTNPU", 1}, {{"TT_VISIBLE_DEVICES", "3"}}, {"3"}},
+        DeviceCase{"of_another_family", {"GPU", 1}, {{"HABANA_VISIBLE_MODULES", "3"}}, {}}),
+    [](const auto& test) { return test.param.name; });
+
+TEST(NameDevices, TellsTheVendorOfTheGpus) {
+  EXPECT_EQ(NameDevices({{"GPU", Q(1)}}, {{"HIP_VISIBLE_DEVICES", "0"}})->gpu_vendor, "amd");
+  EXPECT_EQ(NameDevices({{"GPU", Q(1)}}, {})->gpu_vendor, "");
+}
+
+TEST(NameDevices, RefusesMoreThanAreShown) {
+  const auto refused = [](const base::Environment& environment) {
+    return NameDevices({{"GPU", Q(3)}}, environment).status();
+  };
+  EXPECT_EQ(refused({{"CUDA_VISIBLE_DEVICES", "2,3"}}),
+            InvalidArgument("Attempting to start raylet with 3 GPU, but CUDA_VISIBLE_DEVICES "
+                            "contains ['2', '3']."));
+  EXPECT_NE(refused({{"CUDA_VISIBLE_DEVICES", ""}}).message().find("contains []"),
+            std::string::npos);
+  EXPECT_NE(refused({{"CUDA_VISIBLE_DEVICES", "NoDevFiles"}}).message().find("contains []"),
+            std::string::npos);
 }
 
 }  // namespace

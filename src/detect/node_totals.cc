@@ -36,8 +36,8 @@ Result<resources::ResourceSet> NodeTotals(const DeclaredResources& declared,
   if (Status bad = CheckKeys(declared.resources); !bad.ok()) return bad;
   std::map<std::string, double> totals = declared.resources;
   const auto available = static_cast<double>(memory.available_bytes);
-  const double store =
-      declared.object_store_memory.value_or(std::floor(std::min(kStoreShare * available, kStoreMost)));
+  const double store = declared.object_store_memory.value_or(
+      std::floor(std::min(kStoreShare * available, kStoreMost)));
   totals["CPU"] = declared.num_cpus.value_or(cpus.count);
   if (declared.num_gpus) totals["GPU"] = *declared.num_gpus;
   totals["object_store_memory"] = store;

@@ -25,17 +25,17 @@ struct StartOrder {
   ReplicaId id;
   NodeId node;
   resources::Allocation allocation;
-  bool default_cpus = false;     // its CPU is Serve's default of one, not a wish
-  std::string code_version;      // told back when the replica is adopted
-  nlohmann::json launch;         // how to load the user's code; docs/design/control-protocol.md
-  nlohmann::json options;        // the deployment's options as set
+  bool default_cpus = false;  // its CPU is Serve's default of one, not a wish
+  std::string code_version;   // told back when the replica is adopted
+  nlohmann::json launch;      // how to load the user's code; docs/design/control-protocol.md
+  nlohmann::json options;     // the deployment's options as set
   RuntimeEnv runtime_env;
   int max_ongoing_requests = 5;
   std::string user_config = "null";  // JSON
   double health_check_period_s = 10;
   double health_check_timeout_s = 30;
   int rank = 0;
-  int world_size = 1;            // replicas that the deployment is configured to have
+  int world_size = 1;  // replicas that the deployment is configured to have
 };
 
 // A change that a running replica takes without a restart.
@@ -123,6 +123,9 @@ class Engine {
   // Answers with where it listens ("host:port"), or why it does not.
   virtual void StartProxy(const NodeId& node, const ProxyOrder& order,
                           std::function<void(Result<std::string>)> done) = 0;
+
+  // Answers when no proxy runs or listens there any more.
+  virtual void StopProxy(const NodeId& node, std::function<void(Status)> done) = 0;
 
   // Ends a node and what runs there. OnNodeDown follows.
   virtual void StopNode(const NodeId& node) = 0;

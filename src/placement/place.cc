@@ -74,7 +74,7 @@ std::vector<std::string> ComparisonOrder(const Policy& policy, const ResourceSet
 
 std::strong_ordering Compare(const Policy& policy, const ResourceSet& a, const ResourceSet& b) {
   for (const std::string& name : ComparisonOrder(policy, a, b)) {
-    if (const auto order = a.Get(name) <=> b.Get(name); order != 0) return order;
+    if (const auto order = a.Get(name) <=> b.Get(name); std::is_neq(order)) return order;
   }
   return std::strong_ordering::equal;
 }
@@ -96,7 +96,7 @@ std::size_t PickPack(const Cluster& cluster, const std::vector<Candidate>& candi
   for (std::size_t i = 1; i < candidates.size(); ++i) {
     if (idle(candidates[i]) != idle(candidates[best])) {
       if (idle(candidates[best])) best = i;
-    } else if (Compare(policy, left(candidates[i]), left(candidates[best])) < 0) {
+    } else if (std::is_lt(Compare(policy, left(candidates[i]), left(candidates[best])))) {
       best = i;
     }
   }
@@ -115,9 +115,10 @@ NodeRefusal RefusalOf(const ClusterNode& node, const Demand& demand) {
     refusal.reason = NodeRefusal::Reason::kDraining;
     return refusal;
   }
-  const bool matches = std::any_of(
-      demand.selectors.begin(), demand.selectors.end(),
-      [&](const LabelSelector& selector) { return selector.FirstMismatch(spec.labels) == nullptr; });
+  const bool matches = std::any_of(demand.selectors.begin(), demand.selectors.end(),
+                                   [&](const LabelSelector& selector) {
+                                     return selector.FirstMismatch(spec.labels) == nullptr;
+                                   });
   if (!matches) {
     const auto* term = demand.selectors.front().FirstMismatch(spec.labels);
     refusal.reason = NodeRefusal::Reason::kLabel;
@@ -232,7 +233,7 @@ Decision Place(const Cluster& cluster, const Demand& demand, const Policy& polic
 }
 
 bool PlacesBefore(const Demand& a, const Demand& b, const Policy& policy) {
-  return Compare(policy, a.amounts, b.amounts) > 0;
+  return std::is_gt(Compare(policy, a.amounts, b.amounts));
 }
 
 }  // namespace penstock::placement

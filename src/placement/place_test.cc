@@ -13,7 +13,11 @@ using resources::ResourceSet;
 Quantity Q(double amount) { return *Quantity::FromDouble(amount); }
 
 NodeSpec Node(const NodeId& id, ResourceSet total, resources::Labels labels = {}) {
-  return {.id = id, .name = id, .ip = "127.0.0.1", .total = std::move(total), .labels = std::move(labels)};
+  return {.id = id,
+          .name = id,
+          .ip = "127.0.0.1",
+          .total = std::move(total),
+          .labels = std::move(labels)};
 }
 
 Demand Ask(ResourceSet amounts, const std::map<std::string, std::string>& labels = {}) {

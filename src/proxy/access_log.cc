@@ -59,9 +59,9 @@ void AccessLog::Note(const Entry& entry) {
   const double ms = ToSeconds(entry.latency) * 1000;
   const int n = std::snprintf(tail.data(), tail.size(), " %d %.1fms\n", entry.status, ms);
   for (const std::string_view part :
-       {std::string_view(" proxy "), std::string_view(node_), std::string_view(" "), entry.request_id,
-        std::string_view(" -- "), entry.method, std::string_view(" "), entry.route,
-        std::string_view(tail.data(), static_cast<std::size_t>(n))}) {
+       {std::string_view(" proxy "), std::string_view(node_), std::string_view(" "),
+        entry.request_id, std::string_view(" -- "), entry.method, std::string_view(" "),
+        entry.route, std::string_view(tail.data(), static_cast<std::size_t>(n))}) {
     buffer_ += part;
   }
   if (buffer_.size() >= kBlock) {

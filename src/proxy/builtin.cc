@@ -6,6 +6,9 @@
 namespace penstock::proxy {
 namespace {
 
+constexpr std::string_view kHealth = "/-/healthz";
+constexpr std::string_view kRoutes = "/-/routes";
+
 int HexValue(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -48,25 +51,32 @@ std::string DecodedPath(std::string_view target) {
   return target.find('%') == std::string_view::npos ? std::string(target) : PercentDecoded(target);
 }
 
+bool IsBuiltin(std::string_view path) { return path == kHealth || path == kRoutes; }
+
 std::optional<SimpleReply> BuiltinReply(std::string_view path, const route::Router& router) {
-  const bool health = path == "/-/healthz";
-  if (!health && path != "/-/routes") return std::nullopt;
+  if (!IsBuiltin(path)) return std::nullopt;
   if (!router.populated()) {
-    return SimpleReply{503, std::string(kPlainText), "Route table is not populated yet.", ""};
+    return NotInformed();
   }
-  if (health) return SimpleReply{200, std::string(kPlainText), "success", ""};
+  if (path == kHealth) return SimpleReply{200, std::string(kPlainText), "success", ""};
   return Routes(router);
 }
 
+SimpleReply NotInformed() {
+  return {503, std::string(kPlainText), "Route table is not populated yet.", ""};
+}
+
 SimpleReply NotFound(std::string_view path) {
-  return {404, std::string(kPlainText),
-          "Path '" + std::string(path) + "' not found. Ping http://.../-/routes for available routes.",
-          ""};
+  return {
+      404, std::string(kPlainText),
+      "Path '" + std::string(path) + "' not found. Ping http://.../-/routes for available routes.",
+      ""};
 }
 
 SimpleReply ReplyTo(const route::Failure& failure) {
   using Kind = route::Failure::Kind;
-  if (failure.kind == Kind::kReplicaDied) return {500, std::string(kPlainText), "Internal Server Error", ""};
+  if (failure.kind == Kind::kReplicaDied)
+    return {500, std::string(kPlainText), "Internal Server Error", ""};
   SimpleReply reply{503, std::string(kPlainText), failure.message, ""};
   if (failure.kind == Kind::kBackpressure) {
     reply.status = failure.backpressure.status_code;

@@ -20,11 +20,17 @@ struct SimpleReply {
 
 inline constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
 
+// True for the paths that the proxy answers itself; they are not logged.
+bool IsBuiltin(std::string_view path);
+
 // The reply to `/-/healthz` and `/-/routes`; nullopt for every other path.
 std::optional<SimpleReply> BuiltinReply(std::string_view path, const route::Router& router);
 
 // No route has a matching prefix.
 SimpleReply NotFound(std::string_view path);
+
+// This proxy has not heard from the controller: nobody can say what there is.
+SimpleReply NotInformed();
 
 // The request could not be answered by a replica.
 SimpleReply ReplyTo(const route::Failure& failure);

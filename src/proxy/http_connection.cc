@@ -2,8 +2,10 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <utility>
@@ -19,6 +21,8 @@ namespace {
 constexpr std::size_t kEnoughUnsent = 64 << 10;
 // A body up to this size is read to its end even when nobody wants it: the connection lives on.
 constexpr std::uint64_t kWorthReading = 1 << 20;
+// A piece of a reply that is worth a system call of its own rather than a copy.
+constexpr std::size_t kWorthItsCall = 16 << 10;
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 
 bool IsModelIdHeader(std::string_view name) {
@@ -50,7 +54,12 @@ void HttpConnection::Close() {
   if (request_.deadline != 0) loop.Cancel(request_.deadline);
   if (linger_ != 0) loop.Cancel(linger_);
   socket_.Reset();
-  if (exchange_) std::exchange(exchange_, nullptr)->Cancel();
+  const bool goes_on = request_.outlives_client && request_.body_ended;
+  if (exchange_ && goes_on) {
+    std::exchange(exchange_, nullptr)->Abandon();
+  } else if (exchange_) {
+    std::exchange(exchange_, nullptr)->Cancel();
+  }
   server_.Drop(*this);
 }
 
@@ -66,8 +75,8 @@ void HttpConnection::Receive() {
   const auto n = ::recv(socket_.get(), scratch.data(), scratch.size(), 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {  // the client is gone, and with it whoever wanted the reply
-    if (phase_ == Phase::kForwarded || phase_ == Phase::kReplying) {
-      request_.status = 499;
+    if (phase_ == Phase::kForwarded || phase_ == Phase::kReplying || phase_ == Phase::kUpgraded) {
+      request_.status = phase_ == Phase::kUpgraded ? base::kWsAbnormal : 499;
       server_.access_log().Note({.request_id = request_.id,
                                  .method = request_.method,
                                  .route = request_.route,
@@ -78,7 +87,9 @@ void HttpConnection::Receive() {
   }
   const std::string_view bytes(scratch.data(), static_cast<std::size_t>(n));
   if (phase_ == Phase::kLingering) return;  // thrown away
-  const bool busy = phase_ != Phase::kIdle && request_.body_ended;
+  if (phase_ == Phase::kUpgraded) return FromWebSocket(bytes);
+  const bool waits = request_.body_ended || !request_.websocket_key.empty();
+  const bool busy = phase_ != Phase::kIdle && waits;
   if (busy || !rest_.empty()) {
     rest_ += bytes;
     if (rest_.size() >= base::kInlineBody) StopReading();
@@ -143,10 +154,7 @@ void HttpConnection::OnHead(const HttpHead& head) {
   request_.head_request = head.method == "HEAD";
   request_.http_1_0 = head.version == "1.0";
   request_.keep_alive = head.keep_alive;
-  for (const auto& [name, value] : head.headers) {
-    if (name == "x-request-id") request_.id = value;
-  }
-  if (request_.id.empty()) request_.id = server_.random().Uuid();
+  ReadControls(head);
   if (head.content_length > server_.options().max_body_bytes) {
     return Refuse(TooLarge(server_.options().max_body_bytes));
   }
@@ -164,14 +172,39 @@ void HttpConnection::OnHead(const HttpHead& head) {
   if (large) Forward(/*end=*/false);
 }
 
+// Headers by which a client says how its request is to be treated (specification, 6.3).
+void HttpConnection::ReadControls(const HttpHead& head) {
+  request_.timeout_s = server_.options().request_timeout_s;
+  for (const auto& [name, value] : head.headers) {
+    if (!name.starts_with("x-request-")) continue;
+    if (name == "x-request-id") {
+      request_.id = value;
+    } else if (name == "x-request-timeout-seconds") {
+      double seconds = 0;
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+      if (error == std::errc() && end == value.data() + value.size()) request_.timeout_s = seconds;
+    } else if (name == "x-request-disconnect-disabled") {
+      request_.outlives_client = value == "?1";
+    }
+  }
+  if (request_.timeout_s && !(*request_.timeout_s > 0)) request_.timeout_s.reset();
+  if (request_.id.empty()) request_.id = server_.random().Uuid();
+}
+
 void HttpConnection::Route(const HttpHead& head) {
   std::string path = DecodedPath(head.target);
   if (head.upgrade) {
-    request_.route = path;
     request_.keep_alive = false;
-    request_.own_reply = SimpleReply{501, std::string(kPlainText),
-                                     "WebSocket and other upgrades are not supported yet.", ""};
-    return;
+    if (!IsWebSocketRequest(head)) {
+      request_.route = path;
+      request_.own_reply = SimpleReply{501, std::string(kPlainText),
+                                       "Upgrades other than to a WebSocket are not supported.", ""};
+      return;
+    }
+    request_.method = "WS";
+    for (const auto& [name, value] : head.headers) {
+      if (name == "sec-websocket-key") request_.websocket_key = value;
+    }
   }
   request_.own_reply = BuiltinReply(path, server_.router());
   if (request_.own_reply) {
@@ -184,7 +217,7 @@ void HttpConnection::Route(const HttpHead& head) {
   const route::HttpRoute* route = server_.router().Match(own);
   if (route == nullptr) {
     request_.route = path;
-    request_.own_reply = NotFound(path);
+    request_.own_reply = server_.router().informed() ? NotFound(path) : NotInformed();
     return;
   }
   request_.route = route->prefix;
@@ -197,7 +230,7 @@ void HttpConnection::EncodeHead(const HttpHead& head, std::string_view prefix,
   base::RequestHead& out = server_.head();
   const std::string root_path =
       server_.options().root_path + (prefix == "/" ? std::string() : std::string(prefix));
-  out.kind = base::CallKind::kHttp;
+  out.kind = request_.websocket_key.empty() ? base::CallKind::kHttp : base::CallKind::kWebSocket;
   out.flags = 0;
   out.request_id = request_.id;
   out.app = app;
@@ -228,27 +261,33 @@ void HttpConnection::OnBodyPiece(std::string_view piece) {
     return Refuse(TooLarge(server_.options().max_body_bytes));
   }
   if (request_.own_reply) return;  // nobody wants it
+  if (exchange_ && request_.body.empty() && piece.size() <= request_.credit) {
+    request_.credit -= static_cast<std::uint32_t>(piece.size());
+    return exchange_->SendBody(piece, /*end=*/false);  // straight on, without a copy
+  }
   request_.body += piece;
   if (exchange_) PumpBody();
 }
 
 void HttpConnection::OnEnd() {
   if (phase_ == Phase::kLingering || phase_ == Phase::kIdle) return;
-  request_.body_ended = true;
+  // A WebSocket's "body" are its messages: it ends when the client closes.
+  request_.body_ended = request_.websocket_key.empty() || request_.own_reply;
   if (request_.own_reply) {
     Answer(*std::exchange(request_.own_reply, {}));
   } else if (exchange_) {
     PumpBody();
   } else if (phase_ == Phase::kReceiving) {
-    Forward(/*end=*/true);
+    Forward(request_.body_ended);
   }
 }
 
 void HttpConnection::Forward(bool end) {
   phase_ = Phase::kForwarded;
   if (end) request_.payload += std::exchange(request_.body, {});
-  if (const auto& timeout_s = server_.options().request_timeout_s) {
-    request_.deadline = server_.loop().After(FromSeconds(*timeout_s), [this] { OnDeadline(); });
+  if (request_.timeout_s) {
+    request_.deadline =
+        server_.loop().After(FromSeconds(*request_.timeout_s), [this] { OnDeadline(); });
   }
   auto exchange = request_.queue->Start(std::exchange(request_.payload, {}), end, *this);
   // It may have failed at once, and this connection with it gone on to its next request.
@@ -276,6 +315,7 @@ void HttpConnection::PumpBody() {
 void HttpConnection::OnCredit(std::uint32_t bytes) {
   request_.credit += bytes;
   PumpBody();
+  if (websocket_ && websocket_->client_closed()) EndWebSocket();
 }
 
 // ---- the reply ----------------------------------------------------------------------------
@@ -296,6 +336,10 @@ void HttpConnection::OnReply(std::string_view payload, std::uint8_t flags) {
     return OnFailure({.kind = route::Failure::Kind::kReplicaDied, .message = "malformed reply"});
   }
   const bool end = (flags & base::kEnd) != 0;
+  if (!request_.websocket_key.empty() && head.status == 101 && !end) {
+    Upgrade(head);
+    return ToWebSocket(body, /*end=*/false, 0);
+  }
   phase_ = Phase::kReplying;
   request_.status = head.status;
   // Whoever is answered before the body was read cannot go on to a next request.
@@ -313,9 +357,15 @@ void HttpConnection::OnReply(std::string_view payload, std::uint8_t flags) {
 }
 
 void HttpConnection::OnBody(std::string_view piece, std::uint8_t flags) {
+  if (websocket_) {
+    const bool failed = (flags & base::kFailure) != 0;
+    return ToWebSocket(failed ? std::string_view() : piece, (flags & base::kEnd) != 0,
+                       failed ? base::kWsServerError : base::kWsNormal);
+  }
   if ((flags & base::kFailure) != 0) {
     std::exchange(exchange_, nullptr)->Cancel();
-    return OnFailure({.kind = route::Failure::Kind::kReplicaDied, .message = "the reply broke off"});
+    return OnFailure(
+        {.kind = route::Failure::Kind::kReplicaDied, .message = "the reply broke off"});
   }
   WriteBody(piece, (flags & base::kEnd) != 0);
 }
@@ -327,7 +377,13 @@ void HttpConnection::WriteBody(std::string_view piece, bool end) {
     piece = piece.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(
                                 piece.size(), *request_.promised - request_.sent)));
   }
-  AppendBody(out_, request_.framing, piece);
+  const bool as_it_is = request_.framing == Framing::kLength || request_.framing == Framing::kClose;
+  if (as_it_is && piece.size() >= kWorthItsCall && !want_write_) {
+    Transmit(piece);
+    if (!socket_) return;
+  } else {
+    AppendBody(out_, request_.framing, piece);
+  }
   request_.sent += piece.size();
   if (!end) {
     owed_ += static_cast<std::uint32_t>(piece.size());
@@ -344,6 +400,7 @@ void HttpConnection::WriteBody(std::string_view piece, bool end) {
 
 void HttpConnection::OnFailure(const route::Failure& failure) {
   exchange_.reset();
+  if (websocket_) return ToWebSocket({}, /*end=*/true, base::kWsServerError);
   if (phase_ == Phase::kReplying) {
     // The truth can no longer be told in words: a cut reply has no last chunk.
     Flush();
@@ -358,11 +415,11 @@ void HttpConnection::OnFailure(const route::Failure& failure) {
 void HttpConnection::OnDeadline() {
   request_.deadline = 0;
   if (exchange_) std::exchange(exchange_, nullptr)->Cancel();
-  if (phase_ == Phase::kReplying) {
+  if (phase_ == Phase::kReplying || phase_ == Phase::kUpgraded) {
     Flush();
     Close();
   } else {
-    Refuse(TimedOut(request_.id, *server_.options().request_timeout_s));
+    Refuse(TimedOut(request_.id, *request_.timeout_s));
   }
 }
 
@@ -388,11 +445,13 @@ void HttpConnection::Complete() {
   if (request_.deadline != 0) {
     server_.loop().Cancel(std::exchange(request_.deadline, 0));
   }
-  server_.access_log().Note({.request_id = request_.id,
-                             .method = request_.method,
-                             .route = request_.route,
-                             .status = request_.status,
-                             .latency = server_.loop().Now() - request_.started});
+  if (!IsBuiltin(request_.route)) {
+    server_.access_log().Note({.request_id = request_.id,
+                               .method = request_.method,
+                               .route = request_.route,
+                               .status = request_.status,
+                               .latency = server_.loop().Now() - request_.started});
+  }
   if (!request_.keep_alive) {
     phase_ = Phase::kLingering;
     close_after_flush_ = true;
@@ -412,11 +471,74 @@ void HttpConnection::NextRequest() {
   if (!rest_.empty()) server_.loop().AtTurnEnd(*this);
 }
 
+// ---- WebSocket ----------------------------------------------------------------------------
+
+void HttpConnection::Upgrade(const base::ReplyHead& head) {
+  phase_ = Phase::kUpgraded;
+  request_.status = head.status;
+  AppendUpgradeHead(out_, head, WebSocketAccept(request_.websocket_key), Context());
+  websocket_ = std::make_unique<WebSocket>(out_, request_.body);
+  if (!rest_.empty()) FromWebSocket(std::exchange(rest_, {}));
+}
+
+void HttpConnection::FromWebSocket(std::string_view bytes) {
+  websocket_->FromClient(bytes);
+  server_.loop().AtTurnEnd(*this);
+  if (websocket_->client_closed()) request_.body_ended = true;
+  if (exchange_) PumpBody();
+  if (websocket_->client_closed()) EndWebSocket();
+}
+
+// `code_at_end`: how to close when the replica ends without having closed.
+void HttpConnection::ToWebSocket(std::string_view piece, bool end, std::uint16_t code_at_end) {
+  if (phase_ != Phase::kUpgraded) {  // closed already; the handler is only coming to its end
+    if (end) exchange_.reset();
+    return;
+  }
+  server_.loop().AtTurnEnd(*this);
+  websocket_->FromReplica(piece);
+  owed_ += static_cast<std::uint32_t>(piece.size());
+  if (end) {
+    exchange_.reset();
+    if (!websocket_->closed()) websocket_->Close(code_at_end);
+  }
+  if (end || websocket_->closed()) EndWebSocket();
+}
+
+// Both sides have been told: what is left is to send it, and to wait for the client's answer.
+void HttpConnection::EndWebSocket() {
+  if (phase_ != Phase::kUpgraded) return;
+  // The client's last messages first: the end of this connection cancels what is under way.
+  if (websocket_->client_closed() && exchange_ && !request_.body.empty()) return;
+  request_.status = websocket_->code();
+  request_.keep_alive = false;
+  if (websocket_->client_closed()) request_.body_ended = true;
+  Complete();
+}
+
 // ---- sending ------------------------------------------------------------------------------
 
 void HttpConnection::OnTurnEnd() {
   if (socket_ && phase_ == Phase::kIdle && !rest_.empty()) Parse(std::exchange(rest_, {}));
   if (socket_ && !want_write_) Flush();
+}
+
+// Hands what is queued and a large piece to the kernel, and queues what it does not take.
+void HttpConnection::Transmit(std::string_view piece) {
+  const std::string_view queued = std::string_view(out_).substr(written_);
+  std::array<iovec, 2> parts{{{const_cast<char*>(queued.data()), queued.size()},
+                              {const_cast<char*>(piece.data()), piece.size()}}};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  ssize_t n = 0;
+  do {
+    n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && errno != EAGAIN) return Close();
+  const std::size_t sent = n < 0 ? 0 : static_cast<std::size_t>(n);
+  written_ += std::min(sent, queued.size());
+  out_ += piece.substr(sent - std::min(sent, queued.size()));
 }
 
 void HttpConnection::Flush() {

@@ -15,6 +15,7 @@
 #include "proxy/builtin.h"
 #include "proxy/http_parser.h"
 #include "proxy/http_response.h"
+#include "proxy/websocket.h"
 #include "route/exchange.h"
 
 namespace penstock::proxy {
@@ -49,6 +50,7 @@ class HttpConnection final : public base::FdHandler,
     kReceiving,  // a head is in; its body is collected, or thrown away
     kForwarded,  // a replica (or a queue) has the request
     kReplying,   // the head of the reply is out
+    kUpgraded,   // a WebSocket: bytes go both ways
     kLingering,  // all is said; the client may still be talking
   };
 
@@ -57,7 +59,7 @@ class HttpConnection final : public base::FdHandler,
     TimePoint started{};
     std::string id;
     std::string method;
-    std::string route;  // prefix, or the path when none matched
+    std::string route;    // prefix, or the path when none matched
     std::string payload;  // encoded head for the replica
     std::string body;     // received and not passed on yet
     route::DeploymentQueue* queue = nullptr;
@@ -68,6 +70,9 @@ class HttpConnection final : public base::FdHandler,
     bool head_request = false;
     bool http_1_0 = false;
     bool keep_alive = true;
+    std::string websocket_key;        // not empty: it asks for a WebSocket
+    std::optional<double> timeout_s;  // > 0; absent: none
+    bool outlives_client = false;     // goes on when the client has gone
     int status = 0;
     Framing framing = Framing::kNone;
     std::optional<std::uint64_t> promised;  // content-length that the application announced
@@ -84,6 +89,7 @@ class HttpConnection final : public base::FdHandler,
   void OnHead(const HttpHead& head) override;
   void OnBodyPiece(std::string_view piece) override;
   void OnEnd() override;
+  void ReadControls(const HttpHead& head);
   void Route(const HttpHead& head);
   void EncodeHead(const HttpHead& head, std::string_view prefix, const std::string& app);
   void Forward(bool end);
@@ -94,12 +100,17 @@ class HttpConnection final : public base::FdHandler,
   void OnCredit(std::uint32_t bytes) override;
   void OnFailure(const route::Failure& failure) override;
   void WriteBody(std::string_view piece, bool end);
+  void Upgrade(const base::ReplyHead& head);
+  void FromWebSocket(std::string_view bytes);
+  void ToWebSocket(std::string_view piece, bool end, std::uint16_t code_at_end);
+  void EndWebSocket();
   void OnDeadline();
 
   void Answer(const SimpleReply& reply);
   void Refuse(const SimpleReply& reply);
   void Complete();
   void NextRequest();
+  void Transmit(std::string_view piece);
   void Flush();
   void GrantCredit();
   void Linger();
@@ -112,6 +123,7 @@ class HttpConnection final : public base::FdHandler,
   Phase phase_ = Phase::kIdle;
   Request request_;
   std::shared_ptr<route::Exchange> exchange_;
+  std::unique_ptr<WebSocket> websocket_;
   std::string rest_;  // received beyond the request under way
   std::string out_;
   std::size_t written_ = 0;  // out_[0, written_) is with the kernel

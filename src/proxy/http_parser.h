@@ -15,15 +15,15 @@ namespace penstock::proxy {
 
 // The head of one request. Views point into storage that lives until the next head begins.
 struct HttpHead {
-  std::string_view method;  // "GET"
-  std::string_view target;  // as received: path and query, or an absolute URI
-  std::string_view version; // "1.1" or "1.0"
+  std::string_view method;   // "GET"
+  std::string_view target;   // as received: path and query, or an absolute URI
+  std::string_view version;  // "1.1" or "1.0"
   std::vector<std::pair<std::string_view, std::string_view>> headers;  // names in lower case
   bool keep_alive = false;
   bool chunked = false;
-  bool upgrade = false;             // asks for another protocol
-  bool expects_continue = false;    // waits for "100 Continue" before it sends the body
-  std::uint64_t content_length = 0; // 0 when absent
+  bool upgrade = false;              // asks for another protocol
+  bool expects_continue = false;     // waits for "100 Continue" before it sends the body
+  std::uint64_t content_length = 0;  // 0 when absent
 };
 
 class HttpParser {
@@ -32,7 +32,7 @@ class HttpParser {
   static constexpr std::size_t kMaxHead = 64 << 10;
   static constexpr std::size_t kMaxHeaders = 256;
 
-  // Told in order of each request: one head, pieces of the body, one end.
+  // Told in order of each request: one head, pieces of the body, one end. Trailers are dropped.
   class Sink {
    public:
     virtual ~Sink() = default;

@@ -87,11 +87,10 @@ std::string HttpDate(std::int64_t unix_seconds) {
   constexpr std::array<const char*, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   std::array<char, 64> text;
-  const int n = std::snprintf(
-      text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT",
-      kDays[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
-      kMonths[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900, utc.tm_hour, utc.tm_min,
-      utc.tm_sec);
+  const int n = std::snprintf(text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT",
+                              kDays[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
+                              kMonths[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900,
+                              utc.tm_hour, utc.tm_min, utc.tm_sec);
   return {text.data(), static_cast<std::size_t>(n)};
 }
 
@@ -128,6 +127,21 @@ Framing AppendResponseHead(std::string& out, const base::ReplyHead& head,
   }
   out += "\r\n";
   return context.head_request ? Framing::kNone : framing;
+}
+
+void AppendUpgradeHead(std::string& out, const base::ReplyHead& head, std::string_view accept,
+                       const ResponseContext& context) {
+  out += "HTTP/1.1 101 Switching Protocols\r\n";
+  AppendHeader(out, "upgrade", "websocket");
+  AppendHeader(out, "connection", "Upgrade");
+  AppendHeader(out, "sec-websocket-accept", accept);
+  const Seen seen = AppendApplicationHeaders(out, head);
+  if (!seen.date) AppendHeader(out, "date", context.date);
+  if (!seen.server) AppendHeader(out, "server", "penstock");
+  if (!seen.request_id && IsSafe(context.request_id)) {
+    AppendHeader(out, "x-request-id", context.request_id);
+  }
+  out += "\r\n";
 }
 
 void AppendBody(std::string& out, Framing framing, std::string_view piece) {

@@ -33,6 +33,10 @@ struct ResponseContext {
 Framing AppendResponseHead(std::string& out, const base::ReplyHead& head,
                            std::optional<std::size_t> body_size, const ResponseContext& context);
 
+// Appends the head that turns the connection into a WebSocket. `accept`: of its handshake.
+void AppendUpgradeHead(std::string& out, const base::ReplyHead& head, std::string_view accept,
+                       const ResponseContext& context);
+
 // Appends a piece of a body as `framing` wants it. Empty pieces write nothing.
 void AppendBody(std::string& out, Framing framing, std::string_view piece);
 

@@ -26,6 +26,7 @@ Server::~Server() {
   loop_.Unwatch(listener_.get(), *this);
   if (sweep_ != 0) loop_.Cancel(sweep_);
   std::vector<std::shared_ptr<HttpConnection>> all;
+  all.reserve(connections_.size());
   for (const auto& [raw, connection] : connections_) all.push_back(connection);
   for (const auto& connection : all) connection->Close();
 }

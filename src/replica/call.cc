@@ -1,5 +1,6 @@
 #include "replica/call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/protocol.h"
@@ -10,6 +11,13 @@ namespace penstock::replica {
 
 using base::FrameHead;
 using base::FrameKind;
+
+namespace {
+
+// What a request's word on its size may make us reserve, in bytes.
+constexpr std::size_t kMostReserved = std::size_t{64} << 20;
+
+}  // namespace
 
 Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::uint32_t stream,
            std::string payload, bool body_ended)
@@ -26,38 +34,49 @@ Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::
 
 std::string Call::TakeBody() {
   std::string body = std::exchange(body_, {});
-  if (!body_ended_ && !body.empty() && !cancelled_) {
-    connection_->Send({.kind = FrameKind::kCredit,
-                       .stream = stream_,
-                       .ongoing = static_cast<std::uint32_t>(runtime_.ongoing())},
-                      base::EncodeCredit(static_cast<std::uint32_t>(body.size())));
-  }
+  if (!collecting_) Credit(body.size());
   return body;
 }
 
-void Call::Reply(const base::ReplyHead& head, std::string_view body, bool end) {
+void Call::CollectBody(std::size_t size_hint) {
+  if (std::exchange(collecting_, true)) return;
+  body_.reserve(std::min(size_hint, kMostReserved));
+  Credit(body_.size());
+}
+
+// Lets the router send as much again.
+void Call::Credit(std::size_t bytes) {
+  if (body_ended_ || bytes == 0 || cancelled_) return;
+  connection_->Send({.kind = FrameKind::kCredit,
+                     .stream = stream_,
+                     .ongoing = static_cast<std::uint32_t>(runtime_.ongoing())},
+                    base::EncodeCredit(static_cast<std::uint32_t>(bytes)));
+}
+
+void Call::Reply(const base::ReplyHead& head, std::string_view body, bool end, const Keep& keep) {
   std::string encoded;
   base::AppendReplyHead(encoded, head);
-  SendFrames(FrameKind::kReply, encoded, body, end, false);
+  SendFrames(FrameKind::kReply, encoded, body, end, false, keep);
 }
 
-void Call::Reply(std::string_view result, bool failure) {
-  SendFrames(FrameKind::kReply, {}, result, true, failure);
+void Call::Reply(std::string_view result, bool failure, const Keep& keep) {
+  SendFrames(FrameKind::kReply, {}, result, true, failure, keep);
 }
 
-void Call::Send(std::string_view piece, bool end, bool failure) {
-  SendFrames(FrameKind::kBody, {}, piece, end, failure);
+void Call::Send(std::string_view piece, bool end, bool failure, const Keep& keep) {
+  SendFrames(FrameKind::kBody, {}, piece, end, failure, keep);
 }
 
 // One frame when it fits, else the first and its continuation as body frames. The last one of an
 // ending reply carries the count of what runs without this call.
 void Call::SendFrames(FrameKind first, std::string_view head, std::string_view body, bool end,
-                      bool failure) {
+                      bool failure, const Keep& keep) {
   if (cancelled_ || finished_) return;
   const auto self = shared_from_this();
   replied_ = true;
   credit_ -= static_cast<std::int64_t>(body.size());
-  const std::size_t inline_limit = body.size() <= base::kInlineBody ? body.size() : base::kBodyPiece;
+  const std::size_t inline_limit =
+      body.size() <= base::kInlineBody ? body.size() : base::kBodyPiece;
   FrameKind kind = first;
   std::string_view piece = body.substr(0, inline_limit);
   while (true) {
@@ -68,11 +87,15 @@ void Call::SendFrames(FrameKind first, std::string_view head, std::string_view b
     if (last && end) flags = base::kEnd;
     if (failure) flags |= base::kFailure;
     const int ongoing = runtime_.ongoing() - (last && end ? 1 : 0);
-    connection_->Send({.kind = kind,
-                       .flags = flags,
-                       .stream = stream_,
-                       .ongoing = static_cast<std::uint32_t>(ongoing)},
-                      head, piece);
+    const FrameHead frame{.kind = kind,
+                          .flags = flags,
+                          .stream = stream_,
+                          .ongoing = static_cast<std::uint32_t>(ongoing)};
+    if (keep) {
+      connection_->SendKept(frame, head, piece, keep);
+    } else {
+      connection_->Send(frame, head, piece);
+    }
     if (last) break;
     head = {};
     kind = FrameKind::kBody;
@@ -93,6 +116,7 @@ void Call::Finish() {
 void Call::OnBody(std::string_view piece, bool end) {
   body_ += piece;
   body_ended_ = body_ended_ || end;
+  if (collecting_ && !body_ended_) return Credit(piece.size());
   if (const auto listener = on_body_) listener();
 }
 

@@ -29,21 +29,28 @@ class Call : public std::enable_shared_from_this<Call> {
   // Takes what has arrived of the body, and lets the router send as much again.
   std::string TakeBody();
 
+  // Has the body gathered whole: on_body is called once, when all of it is there. `size_hint`:
+  // bytes that are expected, 0 when unknown.
+  void CollectBody(std::size_t size_hint);
+
   // True when no more of the body comes than TakeBody returns.
   bool body_ended() const { return body_ended_; }
 
   // Called when more of the body arrived or it ended, and when the call was cancelled.
   void SetOnBody(std::function<void()> on_body) { on_body_ = std::move(on_body); }
 
+  // What keeps the bytes of a body alive after the call that sends them; nullptr: they are copied.
+  using Keep = std::shared_ptr<const void>;
+
   // Starts the reply to a kHttp request. With `end`, `body` is all of it.
-  void Reply(const base::ReplyHead& head, std::string_view body, bool end);
+  void Reply(const base::ReplyHead& head, std::string_view body, bool end, const Keep& keep = {});
 
   // The reply to a kCall request: a result, or with `failure` an exception. Not for streams.
-  void Reply(std::string_view result, bool failure);
+  void Reply(std::string_view result, bool failure, const Keep& keep = {});
 
   // A further piece of a body, or an item of a stream. A stream of items (kStreamReply) is made
   // of Send alone; with `failure` the piece is the exception that ended it.
-  void Send(std::string_view piece, bool end, bool failure = false);
+  void Send(std::string_view piece, bool end, bool failure = false, const Keep& keep = {});
 
   // False when the router should consume first. Sending is allowed all the same; what is sent
   // is kept in memory.
@@ -72,7 +79,8 @@ class Call : public std::enable_shared_from_this<Call> {
 
  private:
   void SendFrames(base::FrameKind first, std::string_view head, std::string_view body, bool end,
-                  bool failure);
+                  bool failure, const Keep& keep);
+  void Credit(std::size_t bytes);
 
   Runtime& runtime_;
   std::shared_ptr<base::Connection> connection_;
@@ -81,6 +89,7 @@ class Call : public std::enable_shared_from_this<Call> {
   base::RequestHead head_;
   std::string body_;
   bool body_ended_;
+  bool collecting_ = false;
   bool replied_ = false;
   bool cancelled_ = false;
   bool finished_ = false;

@@ -25,13 +25,13 @@ UserCode::Done Answer(Peer::Respond respond) {
 Host::Host(base::Loop& loop, base::UniqueFd control, UserCode& user_code,
            std::function<void()> on_exit)
     : user_code_(user_code), runtime_(loop, user_code), on_exit_(std::move(on_exit)) {
-  agent_ = Peer::Open(loop, std::move(control),
-                      {.on_call =
-                           [this](const std::string& method, Message params, Peer::Respond respond) {
-                             OnCall(method, params.json, std::move(respond));
-                           },
-                       .on_notice = {},
-                       .on_closed = [this](const std::string&) { on_exit_(); }});
+  agent_ = Peer::Open(
+      loop, std::move(control),
+      {.on_call = [this](
+                      const std::string& method, const Message& params,
+                      Peer::Respond respond) { OnCall(method, params.json, std::move(respond)); },
+       .on_notice = {},
+       .on_closed = [this](const std::string&) { on_exit_(); }});
 }
 
 void Host::OnCall(const std::string& method, const Json& params, Peer::Respond respond) {

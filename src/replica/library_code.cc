@@ -60,8 +60,8 @@ void LibraryCode::Initialize(const json& assignment, Done done) {
 void LibraryCode::Reconfigure(const json& change, Done done) {
   Status status;
   if (change.contains("user_config")) {
-    status = Guarded("Reconfigure",
-                     [&] { servable_->Reconfigure(change.at("user_config").dump()); });
+    status =
+        Guarded("Reconfigure", [&] { servable_->Reconfigure(change.at("user_config").dump()); });
   }
   done(Outcome(status));
 }
@@ -71,6 +71,9 @@ void LibraryCode::CheckHealth(Done done) {
 }
 
 void LibraryCode::Start(std::shared_ptr<Call> call) {
+  if (call->head().kind == base::CallKind::kWebSocket) {
+    return call->Reply({.status = 403}, "", /*end=*/true);  // code of this kind has no WebSockets
+  }
   if (call->head().kind != base::CallKind::kHttp) {
     call->Reply("Ea C++ deployment answers HTTP requests only", /*failure=*/true);
     return;

@@ -52,12 +52,24 @@ void Runtime::Adopt(base::UniqueFd socket) {
   FrameHead hello = base::HelloHead();
   hello.ongoing = static_cast<std::uint32_t>(ongoing_);
   connection->Send(hello, base::EncodeHello({.role = "replica"}));
+  if (!models_.empty()) SendModels(*connection);
   if (draining_) connection->Send({.kind = FrameKind::kGoAway, .stream = 0});
 }
 
 void Runtime::SetMaxOngoing(int limit) {
   limit_ = limit;
   OfferSlots();
+}
+
+void Runtime::SetModels(std::vector<std::string> models) {
+  if (models == models_) return;
+  models_ = std::move(models);
+  for (auto& [connection, router] : routers_) SendModels(*router->connection);
+}
+
+void Runtime::SendModels(base::Connection& connection) const {
+  connection.Send({.kind = FrameKind::kModels, .ongoing = static_cast<std::uint32_t>(ongoing_)},
+                  base::EncodeModels(models_));
 }
 
 void Runtime::Drain(std::function<void()> drained) {
@@ -99,7 +111,8 @@ void Runtime::OnFrame(Router& router, const Frame& frame) {
 void Runtime::OnRequest(Router& router, const Frame& frame) {
   const std::uint32_t stream = frame.head.stream;
   if (draining_) return Refuse(router, stream, RefuseReason::kLeaving);
-  if (ongoing_ >= limit_) {
+  const bool must = (frame.head.flags & base::kAdmit) != 0;
+  if (ongoing_ >= limit_ && !must) {
     router.refused = true;
     return Refuse(router, stream, RefuseReason::kFull);
   }
@@ -113,7 +126,8 @@ void Runtime::OnRequest(Router& router, const Frame& frame) {
   ++ongoing_;
   router.last_admitted = stream;
   const bool end = (frame.head.flags & base::kEnd) != 0;
-  auto call = std::make_shared<Call>(*this, router.connection, stream, std::string(frame.payload), end);
+  auto call =
+      std::make_shared<Call>(*this, router.connection, stream, std::string(frame.payload), end);
   router.calls.emplace(stream, call);
   if (!end) {
     router.connection->Send({.kind = FrameKind::kCredit,

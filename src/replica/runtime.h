@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/connection.h"
 #include "base/loop.h"
@@ -38,6 +39,10 @@ class Runtime final : private base::FdHandler {
   // New requests above the limit are refused; running ones are left alone. Pre: limit > 0.
   void SetMaxOngoing(int limit);
 
+  // Tells all routers which models are loaded here or being loaded, now and when they connect, so
+  // that they send requests for these here.
+  void SetModels(std::vector<std::string> models);
+
   // Refuses everything new and says so to all routers; calls `drained` once nothing runs.
   void Drain(std::function<void()> drained);
 
@@ -60,6 +65,7 @@ class Runtime final : private base::FdHandler {
   void OnRequest(Router& router, const base::Frame& frame);
   void OnClosed(const base::Connection* connection);
   void Refuse(Router& router, std::uint32_t stream, base::RefuseReason reason);
+  void SendModels(base::Connection& connection) const;
   void OfferSlots();
 
   base::Loop& loop_;
@@ -67,6 +73,7 @@ class Runtime final : private base::FdHandler {
   base::UniqueFd listener_;
   std::string path_;
   std::map<const base::Connection*, std::unique_ptr<Router>> routers_;
+  std::vector<std::string> models_;
   int ongoing_ = 0;
   int limit_ = 1;
   bool draining_ = false;

@@ -85,7 +85,8 @@ TEST(Families, EveryVendorOfAResourceIsDistinct) {
 }
 
 TEST(Families, DeviceResourcesAreThoseOfTheTable) {
-  for (const char* name : {"GPU", "TPU", "neuron_cores", "HPU", "NPU", "RBLN", "FURIOSA", "MBLT", "TTNPU"}) {
+  for (const char* name :
+       {"GPU", "TPU", "neuron_cores", "HPU", "NPU", "RBLN", "FURIOSA", "MBLT", "TTNPU"}) {
     EXPECT_TRUE(IsDeviceResource(name)) << name;
   }
   for (const char* name : {"CPU", "memory", "gpu", "accelerator_type:T4"}) {

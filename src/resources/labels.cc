@@ -88,10 +88,15 @@ std::optional<LabelSelector::Term> ParseTerm(const std::string& key, const std::
 
 Status CheckNodeLabels(const Labels& labels) {
   for (const auto& [key, value] : labels) {
-    if (key.starts_with("ray.io/")) {
-      return InvalidArgument("Custom label keys `" + key +
-                             "` cannot start with the prefix `ray.io/`. This is reserved.");
-    }
+    if (!key.starts_with("ray.io/")) continue;
+    return InvalidArgument("Custom label keys `" + key +
+                           "` cannot start with the prefix `ray.io/`. This is reserved.");
+  }
+  return CheckLabels(labels);
+}
+
+Status CheckLabels(const Labels& labels) {
+  for (const auto& [key, value] : labels) {
     if (Status bad = CheckKey(key); !bad.ok()) return bad;
     if (!value.empty() && !IsName(value)) {
       return InvalidArgument("Invalid label key value `" + value + "`. Value must be " +

@@ -15,8 +15,10 @@ namespace penstock::resources {
 
 using Labels = std::map<std::string, std::string, std::less<>>;
 
-// Labels that a user gives a node. kInvalidArgument with Ray's words for a key or value of the
-// wrong form, and for the reserved prefix "ray.io/".
+// Keys and values of a node's labels. kInvalidArgument with Ray's words for one of the wrong form.
+Status CheckLabels(const Labels& labels);
+
+// Labels that a user gives a node: not those with the reserved prefix "ray.io/" either.
 Status CheckNodeLabels(const Labels& labels);
 
 class LabelSelector {

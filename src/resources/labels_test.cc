@@ -57,7 +57,8 @@ TEST_P(BadSelectors, AreRefusedWithRaysWords) {
   const auto selector = LabelSelector::Parse(GetParam().wanted);
   ASSERT_FALSE(selector.ok());
   EXPECT_EQ(selector.status().code(), Code::kInvalidArgument);
-  EXPECT_EQ(selector.status().message().find(GetParam().message), 0u) << selector.status().message();
+  EXPECT_EQ(selector.status().message().find(GetParam().message), 0u)
+      << selector.status().message();
 }
 
 INSTANTIATE_TEST_SUITE_P(

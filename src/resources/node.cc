@@ -21,17 +21,17 @@ std::size_t WhollyFree(const std::vector<Quantity>& shares) {
 Status CheckNodeTotals(const std::map<std::string, double>& totals) {
   for (const auto& [name, amount] : totals) {
     if (!std::isfinite(amount) || amount != std::trunc(amount)) {
-      return InvalidArgument("Resource quantities must all be whole numbers. Violated by resource '" +
-                             name + "'.");
+      return InvalidArgument(
+          "Resource quantities must all be whole numbers. Violated by resource '" + name + "'.");
     }
     if (amount < 0) {
-      return InvalidArgument("Resource quantities must be nonnegative. Violated by resource '" + name +
-                             "'.");
+      return InvalidArgument("Resource quantities must be nonnegative. Violated by resource '" +
+                             name + "'.");
     }
     if (amount > static_cast<double>(Quantity::kMaxUnits)) {
       return InvalidArgument("Resource quantities must be at most " +
-                             std::to_string(Quantity::kMaxUnits) + ". Violated by resource '" + name +
-                             "'.");
+                             std::to_string(Quantity::kMaxUnits) + ". Violated by resource '" +
+                             name + "'.");
     }
     if (name.starts_with("node:__internal_")) {
       return InvalidArgument("Resource '" + name + "' is reserved.");
@@ -63,7 +63,8 @@ std::optional<std::vector<DeviceShare>> NodeResources::FitDevices(std::string_vi
     given.push_back({*best, need});
     return given;
   }
-  for (std::size_t i = 0; i < shares.size() && Quantity::Units(static_cast<std::int64_t>(given.size())) < need; ++i) {
+  for (std::size_t i = 0;
+       i < shares.size() && Quantity::Units(static_cast<std::int64_t>(given.size())) < need; ++i) {
     if (shares[i] == kOneUnit) given.push_back({i, kOneUnit});
   }
   if (Quantity::Units(static_cast<std::int64_t>(given.size())) != need) return std::nullopt;

@@ -51,10 +51,10 @@ struct Shortage {
 // What a node declares when it joins.
 struct NodeSpec {
   NodeId id;
-  std::string name;    // for people: "head", "node-2"
-  std::string ip;      // address that identifies it
+  std::string name;  // for people: "head", "node-2"
+  std::string ip;    // address that identifies it
   bool is_head = false;
-  ResourceSet total;   // whole amounts
+  ResourceSet total;  // whole amounts
   Labels labels;
   // Visible id of each device, by resource: what goes into the visible-device variable. Without
   // an entry the ids are the indices.

@@ -10,7 +10,8 @@ namespace {
 Quantity Q(double amount) { return *Quantity::FromDouble(amount); }
 
 NodeResources NodeWith(ResourceSet total) {
-  return NodeResources(NodeSpec{.id = "n", .name = "n", .ip = "127.0.0.1", .total = std::move(total)});
+  return NodeResources(
+      NodeSpec{.id = "n", .name = "n", .ip = "127.0.0.1", .total = std::move(total)});
 }
 
 using Devices = std::vector<std::size_t>;
@@ -46,14 +47,13 @@ TEST_P(Packing, ReproducesRaysDevices) {
 // Behaviour specification, 3.6: verified on Ray.
 INSTANTIATE_TEST_SUITE_P(
     AsRay, Packing,
-    testing::Values(
-        PackingCase{"halves", 2, {.5, .5, .4, .4, .2}, {{0}, {0}, {1}, {1}, {1}}},
-        PackingCase{"thirds", 2, {.3, .6, .6, .4}, {{0}, {0}, {1}, {1}}},
-        PackingCase{"best_not_first", 2, {.5, .7, .3, .5}, {{0}, {1}, {1}, {0}}},
-        PackingCase{"mixed", 4, {.5, 1, 2, .5}, {{0}, {1}, {2, 3}, {0}}},
-        PackingCase{"two_then_shares", 4, {2, .9, .9}, {{0, 1}, {2}, {3}}},
-        PackingCase{"no_four_thirds", 2, {.34, .34, .34, .33}, {{0}, {0}, {1}, {1}}},
-        PackingCase{"half_used_never_counts", 2, {.5, 2, 1}, {{0}, {}, {1}}}),
+    testing::Values(PackingCase{"halves", 2, {.5, .5, .4, .4, .2}, {{0}, {0}, {1}, {1}, {1}}},
+                    PackingCase{"thirds", 2, {.3, .6, .6, .4}, {{0}, {0}, {1}, {1}}},
+                    PackingCase{"best_not_first", 2, {.5, .7, .3, .5}, {{0}, {1}, {1}, {0}}},
+                    PackingCase{"mixed", 4, {.5, 1, 2, .5}, {{0}, {1}, {2, 3}, {0}}},
+                    PackingCase{"two_then_shares", 4, {2, .9, .9}, {{0, 1}, {2}, {3}}},
+                    PackingCase{"no_four_thirds", 2, {.34, .34, .34, .33}, {{0}, {0}, {1}, {1}}},
+                    PackingCase{"half_used_never_counts", 2, {.5, 2, 1}, {{0}, {}, {1}}}),
     [](const auto& test) { return test.param.name; });
 
 TEST(NodeResources, WhatFitsInSumButOnNoDeviceDoesNotFit) {
@@ -71,7 +71,9 @@ TEST(NodeResources, WhatFitsInSumButOnNoDeviceDoesNotFit) {
 TEST(NodeResources, ExplainsWhatIsShort) {
   NodeResources node = NodeWith({{"CPU", Q(4)}, {"GPU", Q(2)}});
   TakeGpus(node, 0.5);
-  const auto explain = [&](const ResourceSet& demand) { return std::get<Shortage>(node.Fit(demand)); };
+  const auto explain = [&](const ResourceSet& demand) {
+    return std::get<Shortage>(node.Fit(demand));
+  };
 
   const Shortage never = explain({{"CPU", Q(1)}, {"unobtainium", Q(1)}});
   EXPECT_EQ(never.kind, Shortage::Kind::kNever);

@@ -38,8 +38,8 @@ Result<Quantity> Quantity::FromDouble(double amount) {
   // The shortest text that reads back as `amount` is what the user wrote; truncating the binary
   // value instead loses a step for every eighteenth four-decimal number (0.0003 -> 0.0002).
   std::array<char, 400> text{};
-  const auto end =
-      std::to_chars(text.data(), text.data() + text.size(), std::abs(amount), std::chars_format::fixed);
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), std::abs(amount),
+                                 std::chars_format::fixed);
   const std::int64_t steps =
       StepsOfDecimal({text.data(), static_cast<std::size_t>(end.ptr - text.data())});
   return Raw(amount < 0 ? -steps : steps);

@@ -18,8 +18,8 @@ namespace penstock::resources {
 // Names with a meaning of their own.
 inline constexpr std::string_view kCpu = "CPU";
 inline constexpr std::string_view kGpu = "GPU";
-inline constexpr std::string_view kMemory = "memory";                         // bytes
-inline constexpr std::string_view kObjectStoreMemory = "object_store_memory"; // bytes
+inline constexpr std::string_view kMemory = "memory";                          // bytes
+inline constexpr std::string_view kObjectStoreMemory = "object_store_memory";  // bytes
 
 class ResourceSet {
  public:

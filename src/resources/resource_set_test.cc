@@ -41,7 +41,8 @@ TEST(ResourceSet, PrintsLikeRaysMessages) {
   EXPECT_EQ(ResourceSet().ToString(), "{}");
 }
 
-RC_GTEST_PROP(ResourceSet, AddUndoesSubtract, (const std::map<std::string, std::uint16_t>& amounts)) {
+RC_GTEST_PROP(ResourceSet, AddUndoesSubtract,
+              (const std::map<std::string, std::uint16_t>& amounts)) {
   ResourceSet set;
   for (const auto& [name, steps] : amounts) set.Set(name, Quantity::Raw(steps));
   const ResourceSet before = set;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,11 +39,22 @@ class DeploymentQueue {
   // Queues a request or sends it at once. The sink may be told of a failure before this returns.
   std::shared_ptr<Exchange> Start(std::string payload, bool end, ReplySink& sink);
 
+  // Sends a request to this replica and no other, even if it is full. The sink is told of
+  // kReplicaGone when the replica is not there or refuses because it is leaving.
+  std::shared_ptr<Exchange> StartAt(const std::string& replica, std::string payload, bool end,
+                                    ReplySink& sink);
+
   // What waits and runs now.
   Load Sample() const;
 
   // True once the controller has told of the deployment.
   bool known() const { return known_; }
+
+  // Runs `task` once known(): at once if it is. Dropped if the queue closes first.
+  void WhenKnown(std::function<void()> task);
+
+  // For how long a request waits for a replica that has its model while others are free.
+  void SetPatience(Duration patience) { patience_ = patience; }
 
   // As last told.
   const DeploymentRoute& route() const { return route_; }
@@ -59,14 +71,19 @@ class DeploymentQueue {
 
   // For links and exchanges.
   void Requeue(std::shared_ptr<Exchange> exchange);  // was not admitted; keeps its place
-  void Forget(const Exchange& exchange);             // cancelled while it waited
+  void Forget(Exchange& exchange);                   // cancelled while it waited
   void Pump();                                       // a slot may be free
   void OnLinkIdle();                                 // a leaving replica's last request ended
 
  private:
-  std::optional<std::size_t> Choose();
+  std::optional<std::size_t> Choose(const Exchange& exchange);
+  bool IsPatient(const Exchange& exchange) const;
+  bool AnyOpen() const;
+  void SetWaitsForModel(Exchange& exchange, bool waits);
+  void ArmPatience();
   void Fail(const std::shared_ptr<Exchange>& exchange, const Failure& failure);
   void DropLeft();
+  void DropBeyondLimit();
 
   base::Loop& loop_;
   base::Random& random_;
@@ -74,9 +91,13 @@ class DeploymentQueue {
   bool known_ = false;
   std::vector<std::unique_ptr<ReplicaLink>> links_;
   std::vector<std::unique_ptr<ReplicaLink>> leaving_;
-  std::vector<Candidate> candidates_;  // reused between calls of Choose
+  std::vector<Candidate> candidates_;                           // reused between calls of Choose
   std::map<std::uint64_t, std::shared_ptr<Exchange>> waiting_;  // by order of arrival
   std::uint64_t next_sequence_ = 1;
+  std::size_t wait_for_model_ = 0;  // of waiting_: those that do so although a replica is open
+  Duration patience_{};
+  base::Loop::TimerId patience_timer_ = 0;
+  std::vector<std::function<void()>> when_known_;
   std::function<void()> watcher_;
   bool pumping_ = false;
 };

@@ -6,6 +6,25 @@
 #include "route/replica_link.h"
 
 namespace penstock::route {
+namespace {
+
+// Takes a reply that nobody wants, so that the replica is not held up by it.
+class Discard final : public ReplySink {
+ public:
+  explicit Discard(Exchange& exchange) : exchange_(exchange) {}
+  void OnReply(std::string_view payload, std::uint8_t) override { Take(payload); }
+  void OnBody(std::string_view piece, std::uint8_t) override { Take(piece); }
+  void OnCredit(std::uint32_t) override {}
+  void OnFailure(const Failure&) override {}
+
+ private:
+  void Take(std::string_view piece) {
+    exchange_.GrantCredit(static_cast<std::uint32_t>(piece.size()));
+  }
+  Exchange& exchange_;  // owns this
+};
+
+}  // namespace
 
 Exchange::Exchange(DeploymentQueue& queue, std::string payload, bool end, ReplySink& sink)
     : queue_(&queue), payload_(std::move(payload)), end_(end), sink_(&sink) {}
@@ -22,6 +41,12 @@ void Exchange::SendBody(std::string_view piece, bool end) {
 
 void Exchange::GrantCredit(std::uint32_t bytes) {
   if (link_ != nullptr) link_->SendCredit(stream_, bytes);
+}
+
+void Exchange::Abandon() {
+  if (done()) return;
+  discard_ = std::make_unique<Discard>(*this);
+  sink_ = discard_.get();
 }
 
 void Exchange::Cancel() {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "penstock/deployment.h"
+#include "penstock/units.h"
 
 namespace penstock::route {
 
@@ -22,6 +23,7 @@ struct Failure {
     kUnavailable,   // the deployment failed to deploy or was deleted, and nothing runs
     kReplicaDied,   // the replica that held it is gone
     kShutdown,      // this router is closing
+    kReplicaGone,   // it was for one replica alone, which is not there or leaving
   };
   Kind kind = Kind::kUnavailable;
   std::string message;  // for people, Ray Serve's words where it has any
@@ -65,6 +67,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // sink follows.
   void Cancel();
 
+  // Nobody waits for the reply, but the request is to run to its end. No call to the sink follows.
+  void Abandon();
+
   // True once the reply ended, failed or was cancelled.
   bool done() const { return sink_ == nullptr; }
 
@@ -78,15 +83,20 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // Takes the sink away: at most one end is reported.
   ReplySink* Finish();
 
-  DeploymentQueue* queue_;   // nullptr when the deployment is forgotten
+  DeploymentQueue* queue_;  // nullptr when the deployment is forgotten
   ReplicaLink* link_ = nullptr;
   std::uint32_t stream_ = 0;
-  std::uint64_t sequence_ = 0;  // order of arrival; a refused request goes back to its place
+  std::uint64_t sequence_ = 0;    // order of arrival; a refused request goes back to its place
+  std::string model_;             // that it asks for, or ""
+  TimePoint patient_until_{};     // until then it waits for replicas that have its model
+  bool waits_for_model_ = false;  // in the queue although a replica is open
+  bool pinned_ = false;           // for its replica alone
   std::string payload_;
   std::string replica_;
   bool end_;
   bool committed_ = false;  // admitted for certain: never to be sent elsewhere
   ReplySink* sink_;
+  std::unique_ptr<ReplySink> discard_;  // of an abandoned exchange
 };
 
 }  // namespace penstock::route

@@ -1,5 +1,9 @@
 #include "route/pick.h"
 
+#include <algorithm>
+#include <limits>
+#include <vector>
+
 namespace penstock::route {
 namespace {
 
@@ -10,6 +14,21 @@ std::optional<std::size_t> LeastLoaded(std::span<const Candidate> candidates) {
     if (!best || candidates[i].ongoing < candidates[*best].ongoing) best = i;
   }
   return best;
+}
+
+// Pick among the open ones that `suits`; nullopt when there is none.
+template <class Suits>
+std::optional<std::size_t> PickAmong(std::span<const Candidate> candidates, std::uint64_t random,
+                                     Suits suits) {
+  std::vector<Candidate> chosen;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (!candidates[i].open || !suits(candidates[i])) continue;
+    chosen.push_back(candidates[i]);
+    places.push_back(i);
+  }
+  const auto pick = Pick(chosen, random);
+  return pick ? std::optional(places[*pick]) : std::nullopt;
 }
 
 }  // namespace
@@ -26,6 +45,22 @@ std::optional<std::size_t> Pick(std::span<const Candidate> candidates, std::uint
   if (a.open && (!b.open || a.ongoing <= b.ongoing)) return first;
   if (b.open) return second;
   return LeastLoaded(candidates);
+}
+
+std::optional<std::size_t> PickForModel(std::span<const Candidate> candidates, bool patient,
+                                        std::uint64_t random) {
+  for (const Affinity wanted : {Affinity::kHas, Affinity::kAsked}) {
+    const auto suits = [wanted](const Candidate& c) { return c.affinity == wanted; };
+    if (const auto pick = PickAmong(candidates, random, suits)) return pick;
+    if (patient && wanted == Affinity::kHas && std::ranges::any_of(candidates, suits)) {
+      return std::nullopt;
+    }
+  }
+  std::uint32_t fewest = std::numeric_limits<std::uint32_t>::max();
+  for (const Candidate& c : candidates) {
+    if (c.open) fewest = std::min(fewest, c.models);
+  }
+  return PickAmong(candidates, random, [fewest](const Candidate& c) { return c.models == fewest; });
 }
 
 }  // namespace penstock::route

@@ -49,18 +49,29 @@ void ReplicaLink::Connect() {
     return;
   }
   retry_delay_ = kFirstRetry;
-  connection_ = base::Connection::Open(
-      loop_, *std::move(socket), base::kMaxDataPayload,
-      {.on_frame = [this](const Frame& frame) { OnFrame(frame); },
-       .on_closed = [this](const std::string&) { OnClosed(); }});
+  connection_ = base::Connection::Open(loop_, *std::move(socket), base::kMaxDataPayload,
+                                       {.on_frame = [this](const Frame& frame) { OnFrame(frame); },
+                                        .on_closed = [this](const std::string&) { OnClosed(); }});
   connection_->Send(base::HelloHead(), base::EncodeHello({.role = "router"}));
 }
 
 Candidate ReplicaLink::Look(int max_ongoing_requests) const {
   const auto mine = static_cast<std::uint32_t>(streams_.size());
   const bool room = mine < static_cast<std::uint32_t>(max_ongoing_requests);
-  return {.ongoing = mine + others_,
-          .open = room && !full_ && !leaving_ && connection_ && connection_->open()};
+  return {.ongoing = mine + others_, .open = room && !full_ && alive()};
+}
+
+Candidate ReplicaLink::Look(int max_ongoing_requests, const std::string& model) const {
+  Candidate candidate = Look(max_ongoing_requests);
+  candidate.models = static_cast<std::uint32_t>(models_.size());
+  if (!alive()) return candidate;
+  if (std::ranges::binary_search(models_, model)) {
+    candidate.affinity = Affinity::kHas;
+  } else if (std::ranges::any_of(streams_,
+                                 [&](const auto& s) { return s.second->model_ == model; })) {
+    candidate.affinity = Affinity::kAsked;
+  }
+  return candidate;
 }
 
 void ReplicaLink::Send(const std::shared_ptr<Exchange>& exchange) {
@@ -69,9 +80,9 @@ void ReplicaLink::Send(const std::shared_ptr<Exchange>& exchange) {
   exchange->stream_ = stream;
   exchange->replica_ = route_.id;
   streams_.emplace(stream, exchange);
-  const FrameHead head{.kind = FrameKind::kRequest,
-                       .flags = exchange->end_ ? base::kEnd : std::uint8_t{0},
-                       .stream = stream};
+  FrameHead head{.kind = FrameKind::kRequest, .stream = stream};
+  if (exchange->end_) head.flags |= base::kEnd;
+  if (exchange->pinned_) head.flags |= base::kAdmit;
   connection_->Send(head, exchange->payload_);
 }
 
@@ -81,16 +92,14 @@ void ReplicaLink::SendBody(std::uint32_t stream, std::string_view piece, bool en
     const std::string_view part = piece.substr(0, base::kBodyPiece);
     piece.remove_prefix(part.size());
     const bool last = end && piece.empty();
-    connection_->Send({.kind = FrameKind::kBody,
-                       .flags = last ? base::kEnd : std::uint8_t{0},
-                       .stream = stream},
-                      part);
+    connection_->Send(
+        {.kind = FrameKind::kBody, .flags = last ? base::kEnd : std::uint8_t{0}, .stream = stream},
+        part);
   } while (!piece.empty());
 }
 
 void ReplicaLink::SendCredit(std::uint32_t stream, std::uint32_t bytes) {
-  connection_->Send({.kind = FrameKind::kCredit, .stream = stream},
-                    base::EncodeCredit(bytes));
+  connection_->Send({.kind = FrameKind::kCredit, .stream = stream}, base::EncodeCredit(bytes));
 }
 
 void ReplicaLink::Cancel(std::uint32_t stream) {
@@ -132,8 +141,9 @@ void ReplicaLink::OnFrame(const Frame& frame) {
       if (const auto hello = base::DecodeHello(frame.payload); !hello.ok()) {
         base::LogError("replica_link_refused",
                        {{"replica", route_.id}, {"why", hello.status().message()}});
-        connection_->Close();
         leaving_ = true;  // never the right version later
+        connection_->Close();
+        FailStreams("speaks another version of the protocol");
         return;
       }
       Heard(frame.head.ongoing);
@@ -141,6 +151,9 @@ void ReplicaLink::OnFrame(const Frame& frame) {
     case FrameKind::kLoad:
       full_ = false;
       Heard(frame.head.ongoing);
+      break;
+    case FrameKind::kModels:
+      OnModels(frame.payload);
       break;
     default:
       return;  // a kind of a newer minor version
@@ -191,21 +204,36 @@ void ReplicaLink::OnGoAway(std::uint32_t last_admitted) {
   queue_.OnLinkIdle();
 }
 
-void ReplicaLink::OnClosed() {
-  const auto lost = std::exchange(streams_, {});
-  others_ = 0;
-  full_ = false;
-  for (const auto& [stream, exchange] : lost) {
+void ReplicaLink::OnModels(std::string_view payload) {
+  auto models = base::DecodeModels(payload);
+  if (!models.ok()) {
+    base::LogError("replica_models_ignored",
+                   {{"replica", route_.id}, {"why", models.status().message()}});
+    return;
+  }
+  models_ = *std::move(models);
+  std::ranges::sort(models_);
+  keeps_models_ = true;
+}
+
+void ReplicaLink::FailStreams(const std::string& why) {
+  for (const auto& [stream, exchange] : std::exchange(streams_, {})) {
     if (ReplySink* sink = exchange->Finish()) {
       sink->OnFailure({.kind = Failure::Kind::kReplicaDied,
                        .message = "The replica '" + route_.id + "' of " +
-                                  queue_.route().id.ToString() +
-                                  " died while it held the request."});
+                                  queue_.route().id.ToString() + " " + why + "."});
     }
   }
+  queue_.OnLinkIdle();
+}
+
+void ReplicaLink::OnClosed() {
+  models_.clear();
+  others_ = 0;
+  full_ = false;
   // Until the controller says that it is gone, it may come back: an agent under load.
   if (!leaving_) retry_ = loop_.After(retry_delay_, [this] { Connect(); });
-  queue_.OnLinkIdle();
+  FailStreams("died while it held the request");
 }
 
 }  // namespace penstock::route

@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/connection.h"
 #include "base/loop.h"
@@ -30,7 +32,16 @@ class ReplicaLink {
   // What Pick needs, given how many requests one replica may run.
   Candidate Look(int max_ongoing_requests) const;
 
-  // Sends a request. Pre: Look().open.
+  // What PickForModel needs.
+  Candidate Look(int max_ongoing_requests, const std::string& model) const;
+
+  // True once the replica has told of models: its code keeps some.
+  bool keeps_models() const { return keeps_models_; }
+
+  // True when it can be reached and is not leaving.
+  bool alive() const { return !leaving_ && connection_ && connection_->open(); }
+
+  // Sends a request. Pre: alive(), and Look().open unless it is pinned to this replica.
   void Send(const std::shared_ptr<Exchange>& exchange);
 
   // Nothing new goes here; what runs may finish.
@@ -53,7 +64,9 @@ class ReplicaLink {
   void OnReplyFrame(const base::Frame& frame);
   void OnRefuse(const base::Frame& frame);
   void OnGoAway(std::uint32_t last_admitted);
+  void OnModels(std::string_view payload);
   void OnClosed();
+  void FailStreams(const std::string& why);
   void Heard(std::uint32_t ongoing);
 
   base::Loop& loop_;
@@ -64,9 +77,11 @@ class ReplicaLink {
   Duration retry_delay_{};
   std::map<std::uint32_t, std::shared_ptr<Exchange>> streams_;
   std::uint32_t next_stream_ = 1;
-  std::uint32_t others_ = 0;  // requests of other routers that it runs, as last heard
-  bool full_ = false;         // it refused one and has not said since that a slot is free
+  std::vector<std::string> models_;  // that are there or being loaded, as last heard; in order
+  std::uint32_t others_ = 0;         // requests of other routers that it runs, as last heard
+  bool full_ = false;                // it refused one and has not said since that a slot is free
   bool leaving_ = false;
+  bool keeps_models_ = false;
 };
 
 }  // namespace penstock::route

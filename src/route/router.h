@@ -21,10 +21,16 @@ namespace penstock::route {
 
 class Router {
  public:
-  explicit Router(base::Loop& loop) : loop_(loop) {}
+  // `model_wait`: how long a request waits at least for a replica that has its model while others
+  // are free; at most twice as long, so that routers do not give up together.
+  explicit Router(base::Loop& loop, Duration model_wait = ModelWaitFromEnvironment())
+      : loop_(loop), model_wait_(model_wait) {}
 
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
+
+  // RAY_SERVE_MULTIPLEXED_MODEL_ID_MATCHING_TIMEOUT_S, a second when it is not set.
+  static Duration ModelWaitFromEnvironment();
 
   // Adopts an update. Afterwards nothing new goes to a replica that it no longer lists.
   void Apply(const RouteUpdate& update);
@@ -42,6 +48,9 @@ class Router {
   // True once the controller has told of any route.
   bool populated() const { return populated_; }
 
+  // True once the controller has said anything at all.
+  bool informed() const { return informed_; }
+
   // The last update applied.
   std::uint64_t epoch() const { return epoch_; }
 
@@ -58,11 +67,13 @@ class Router {
 
  private:
   base::Loop& loop_;
+  Duration model_wait_;
   base::Random random_;
   std::map<DeploymentId, std::unique_ptr<DeploymentQueue>> queues_;
   std::vector<HttpRoute> http_;
   std::function<void(DeploymentQueue&)> on_queue_;
   std::uint64_t epoch_ = 0;
+  bool informed_ = false;
   bool populated_ = false;
 };
 

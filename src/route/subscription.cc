@@ -57,7 +57,16 @@ bool Subscription::OnNotice(const std::string& method, const Json& params) {
   }
   router_.Apply(*update);
   link_.Notify("routes.ack", {{{"epoch", update->epoch}}, ""});
+  for (const DeploymentRoute& route : update->deployments) Resume(route.id);
   return true;
+}
+
+// Whether and how often load is to be told may be known only now.
+void Subscription::Resume(const DeploymentId& id) {
+  const DeploymentQueue& queue = router_.Queue(id);
+  if (queue.route().sample_period_s <= 0 || sampling_.contains(id)) return;
+  const Load load = queue.Sample();
+  if (owed_.contains(id) || load.queued > 0 || !load.running.empty()) Report(id);
 }
 
 // Samples while there is load, and once more when it ended; an idle router is silent.
@@ -85,8 +94,13 @@ void Subscription::Report(const DeploymentId& id) {
                                 {"running", load.running}},
                                ""});
   const bool idle = load.queued == 0 && load.running.empty();
+  owed_.erase(id);
+  if (idle) return;
   const double period_s = queue.route().sample_period_s;
-  if (idle || period_s <= 0) return;
+  if (period_s <= 0) {
+    owed_.insert(id);
+    return;
+  }
   sampling_[id] = loop_.After(FromSeconds(period_s), [this, id] {
     sampling_.erase(id);
     Report(id);

@@ -44,6 +44,7 @@ class Subscription {
   void OnQueue(DeploymentQueue& queue);
   void Watch(DeploymentQueue& queue);
   void Report(const DeploymentId& id);
+  void Resume(const DeploymentId& id);
   nlohmann::json SubscribeParams() const;
 
   base::Loop& loop_;
@@ -52,6 +53,7 @@ class Subscription {
   Scope scope_;
   std::string name_;
   std::map<DeploymentId, base::Loop::TimerId> sampling_;
+  std::set<DeploymentId> owed_;  // load was reported, no timer runs, and it has not been taken back
 };
 
 }  // namespace penstock::route

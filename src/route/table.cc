@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "base/message.h"
+
 namespace penstock::route {
 namespace {
 
+using base::Whole;
 using Json = nlohmann::json;
 
 Json IdJson(const DeploymentId& id) { return {{"app", id.app}, {"name", id.name}}; }
@@ -33,10 +36,10 @@ DeploymentRoute DeploymentOf(const Json& json) {
   DeploymentRoute deployment;
   deployment.id = IdOf(json);
   deployment.available = json.at("available");
-  deployment.max_ongoing_requests = json.at("max_ongoing_requests");
-  deployment.max_queued_requests = json.at("max_queued_requests");
+  deployment.max_ongoing_requests = Whole<int>(json.at("max_ongoing_requests"));
+  deployment.max_queued_requests = Whole<int>(json.at("max_queued_requests"));
   const Json& backpressure = json.at("backpressure");
-  deployment.backpressure.status_code = backpressure.at("status_code");
+  deployment.backpressure.status_code = Whole<int>(backpressure.at("status_code"));
   if (backpressure.contains("retry_after_s")) {
     deployment.backpressure.retry_after_s = backpressure.at("retry_after_s").get<double>();
   }
@@ -49,7 +52,7 @@ DeploymentRoute DeploymentOf(const Json& json) {
 
 RouteUpdate UpdateOf(const Json& json) {
   RouteUpdate update;
-  update.epoch = json.at("epoch");
+  update.epoch = Whole<std::uint64_t>(json.at("epoch"));
   update.full = json.at("full");
   if (json.contains("http")) {
     update.http.emplace();

@@ -44,10 +44,10 @@ struct HttpRoute {
 
 // What changed since the epoch before, or everything.
 struct RouteUpdate {
-  std::uint64_t epoch = 0;                      // grows by one with each update
-  bool full = false;                            // forget what is not in here
-  std::optional<std::vector<HttpRoute>> http;   // all of them, when any changed
-  std::vector<DeploymentRoute> deployments;     // each whole
+  std::uint64_t epoch = 0;                     // grows by one with each update
+  bool full = false;                           // forget what is not in here
+  std::optional<std::vector<HttpRoute>> http;  // all of them, when any changed
+  std::vector<DeploymentRoute> deployments;    // each whole
   std::vector<DeploymentId> removed;
   friend bool operator==(const RouteUpdate&, const RouteUpdate&) = default;
 };

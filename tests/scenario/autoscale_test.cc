@@ -57,7 +57,8 @@ TEST_F(AutoscaleTest, AQuietDeploymentCausesNoTicks) {
 TEST_F(AutoscaleTest, StartsWithMinThenInitial) {
   Deploy({{"min_replicas", 2}, {"max_replicas", 6}});
   EXPECT_EQ(sim.Running("a"), 2);
-  sim.Deploy("b", {{"autoscaling_config", {{"min_replicas", 1}, {"initial_replicas", 3}, {"max_replicas", 6}}}});
+  sim.Deploy("b", {{"autoscaling_config",
+                    {{"min_replicas", 1}, {"initial_replicas", 3}, {"max_replicas", 6}}}});
   sim.Run(seconds(1));
   EXPECT_EQ(sim.Running("b"), 3);
 }
@@ -72,7 +73,10 @@ TEST_F(AutoscaleTest, SleepsAtZeroAndWakesAtOnceForARequest) {
 }
 
 TEST_F(AutoscaleTest, GoesToZeroThroughOne) {
-  Deploy({{"min_replicas", 0}, {"initial_replicas", 3}, {"max_replicas", 3}, {"downscale_delay_s", 60},
+  Deploy({{"min_replicas", 0},
+          {"initial_replicas", 3},
+          {"max_replicas", 3},
+          {"downscale_delay_s", 60},
           {"downscale_to_zero_delay_s", 120}});
   sim.Load("a", 0, 0);
   sim.Run(seconds(62));
@@ -85,7 +89,8 @@ TEST_F(AutoscaleTest, GoesToZeroThroughOne) {
 }
 
 TEST_F(AutoscaleTest, ARouterThatIsGoneCountsNoMore) {
-  Deploy({{"min_replicas", 1}, {"max_replicas", 9}, {"upscale_delay_s", 0}, {"downscale_delay_s", 1}});
+  Deploy(
+      {{"min_replicas", 1}, {"max_replicas", 9}, {"upscale_delay_s", 0}, {"downscale_delay_s", 1}});
   sim.controller->OnSubscribe(2, "driver", /*everything=*/false, {});
   sim.Load("a", 20, 0, "driver");
   sim.Run(seconds(1));
@@ -99,7 +104,8 @@ TEST_F(AutoscaleTest, ARouterThatIsGoneCountsNoMore) {
 TEST_F(AutoscaleTest, FromFixedToAutoscaled) {
   sim.Deploy("a", {{"num_replicas", 4}});
   sim.Run(seconds(1));
-  sim.Deploy("a", {{"autoscaling_config", {{"min_replicas", 1}, {"max_replicas", 3}, {"downscale_delay_s", 1}}}});
+  sim.Deploy("a", {{"autoscaling_config",
+                    {{"min_replicas", 1}, {"max_replicas", 3}, {"downscale_delay_s", 1}}}});
   sim.Run(milliseconds(500));
   EXPECT_EQ(target(), 3) << "the current count, within the bounds";
   sim.Run(seconds(5));

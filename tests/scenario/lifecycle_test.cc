@@ -162,16 +162,19 @@ TEST_F(LifecycleTest, AFailingConstructorIsTriedThreeTimesAReplicaAndThenTold) {
   sim.controller->WaitRunning("a", [&](const Status& status) { waited = status; });
   sim.Run(milliseconds(150));
   EXPECT_THAT(sim.Find("a")->status.message,
-              HasSubstr("A replica failed to start with exception. Retrying 2 more time(s). Error:\nTraceback: boom"));
+              HasSubstr("A replica failed to start with exception. Retrying 2 more time(s). "
+                        "Error:\nTraceback: boom"));
   EXPECT_EQ(sim.AppStatus("a"), "DEPLOYING");
   sim.Run(seconds(5));
   EXPECT_EQ(sim.engine.starts, 3);
   EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED");
   EXPECT_EQ(sim.Find("a")->status.trigger, Trigger::kReplicaStartupFailed);
-  EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("The deployment failed to start 3 times in a row."));
+  EXPECT_THAT(sim.Find("a")->status.message,
+              HasSubstr("The deployment failed to start 3 times in a row."));
   EXPECT_FALSE(sim.routers.table.at({"a", "d"}).available);
   EXPECT_EQ(waited.code(), Code::kFailedPrecondition);
-  EXPECT_THAT(waited.message(), HasSubstr("Deploying application a failed: Failed to update the deployments ['d']."));
+  EXPECT_THAT(waited.message(),
+              HasSubstr("Deploying application a failed: Failed to update the deployments ['d']."));
   EXPECT_THAT(waited.message(), HasSubstr("boom"));
   sim.Run(minutes(10));
   EXPECT_EQ(sim.engine.starts, 3) << "no further attempts until a new deploy";
@@ -206,7 +209,8 @@ TEST_F(LifecycleTest, AnAmountNoDeviceComesInFailsTheDeploy) {
   sim.Run(seconds(5));
   EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED");
   EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("Replica scheduling failed."));
-  EXPECT_THAT(sim.Find("a")->status.message, HasSubstr("GPU resource quantities >1 must be whole numbers"));
+  EXPECT_THAT(sim.Find("a")->status.message,
+              HasSubstr("GPU resource quantities >1 must be whole numbers"));
 }
 
 TEST_F(LifecycleTest, ACrashedReplicaIsReplacedAndTheFirstTimeAtOnce) {
@@ -257,7 +261,8 @@ TEST_F(LifecycleTest, ThreeFailedChecksInARowReplaceAReplica) {
 
 TEST_F(LifecycleTest, ARedeployWithFewerDeploymentsDropsTheRest) {
   const auto app = [](const std::vector<std::string>& names) {
-    nlohmann::json params = {{"name", "a"}, {"ingress", names[0]}, {"deployments", nlohmann::json::array()}};
+    nlohmann::json params = {
+        {"name", "a"}, {"ingress", names[0]}, {"deployments", nlohmann::json::array()}};
     for (const auto& name : names) params["deployments"].push_back({{"name", name}});
     return params;
   };
@@ -270,6 +275,30 @@ TEST_F(LifecycleTest, ARedeployWithFewerDeploymentsDropsTheRest) {
   EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
 }
 
+// A subscription raises the epoch too, and its update still lists the replica.
+TEST_F(LifecycleTest, AReplicaIsNotStoppedBeforeARouterThatJustCameKnows) {
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  const ReplicaId id = sim.Replicas("a").at(0);
+  sim.routers.silent = true;
+  for (int i = 0; i < control::kHealthStrikes; ++i) sim.engine.FailCheck(id);
+  sim.controller->OnSubscribe(2, "handle", /*everything=*/false, {{"a", "d"}});
+  const auto with_it = sim.routers.told.at(2);
+  sim.controller->Settle();
+  const auto without_it = sim.routers.told.at(2);
+  ASSERT_GT(without_it, with_it);
+  sim.controller->OnAcknowledge(1, sim.routers.told.at(1));
+  sim.controller->OnAcknowledge(2, with_it);
+  sim.controller->Settle();
+  EXPECT_FALSE(sim.engine.replicas.at(id).stopping);
+  sim.controller->OnAcknowledge(2, without_it + 1000);  // of what it has not been told
+  sim.controller->Settle();
+  EXPECT_FALSE(sim.engine.replicas.at(id).stopping);
+  sim.controller->OnAcknowledge(2, without_it);
+  sim.controller->Settle();
+  EXPECT_TRUE(sim.engine.replicas.at(id).stopping);
+}
+
 TEST_F(LifecycleTest, BadDeploysChangeNothing) {
   sim.Deploy("a", {});
   sim.Run(seconds(1));
@@ -277,33 +306,139 @@ TEST_F(LifecycleTest, BadDeploysChangeNothing) {
   const nlohmann::json one = nlohmann::json::array({{{"name", "d"}}});
   EXPECT_EQ(deploy({{"name", "b"}, {"route_prefix", "/a"}, {"ingress", "d"}, {"deployments", one}}),
             "Prefix /a is being used by application \"a\". Failed to deploy application \"b\".");
-  EXPECT_THAT(deploy({{"name", ""}, {"ingress", "d"}, {"deployments", one}}), HasSubstr("non-empty string"));
+  EXPECT_THAT(deploy({{"name", ""}, {"ingress", "d"}, {"deployments", one}}),
+              HasSubstr("non-empty string"));
   for (const char* prefix : {"a", "/a/", "/{x}"}) {
-    EXPECT_THAT(deploy({{"name", "b"}, {"route_prefix", prefix}, {"ingress", "d"}, {"deployments", one}}),
-                HasSubstr("The route_prefix must"));
+    EXPECT_THAT(
+        deploy({{"name", "b"}, {"route_prefix", prefix}, {"ingress", "d"}, {"deployments", one}}),
+        HasSubstr("The route_prefix must"));
   }
-  EXPECT_THAT(deploy({{"name", "b"}, {"ingress", "no"}, {"deployments", one}}), HasSubstr("none of its deployments"));
-  const Status later = sim.TryDeploy(
-      {{"name", "b"}, {"ingress", "d"}, {"deployments", {{{"name", "d"}, {"options", {{"max_surge_percent", 10}}}}}}});
+  EXPECT_THAT(deploy({{"name", "b"}, {"ingress", "no"}, {"deployments", one}}),
+              HasSubstr("none of its deployments"));
+  const Status later =
+      sim.TryDeploy({{"name", "b"},
+                     {"ingress", "d"},
+                     {"deployments", {{{"name", "d"}, {"options", {{"max_surge_percent", 10}}}}}}});
   EXPECT_EQ(later.code(), Code::kUnimplemented);
   EXPECT_THAT(later.message(), HasSubstr("max_surge_percent"));
   EXPECT_EQ(sim.controller->state().apps.size(), 1u);
   EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
 }
 
-TEST_F(LifecycleTest, TheProxyListensOnceAndItsErrorIsPassedOn) {
-  std::string first;
-  sim.engine.proxy_error = "Failed to bind to address '127.0.0.1:8000'.";
-  sim.controller->StartProxy({{"port", 8000}}, [&](const Result<std::string>& r) { first = r.status().message(); });
-  sim.Run(seconds(1));
-  EXPECT_THAT(first, HasSubstr("Failed to bind"));
-  sim.engine.proxy_error.reset();
-  std::vector<std::string> answers;
-  for (int i = 0; i < 2; ++i) {
-    sim.controller->StartProxy({{"port", 8000}}, [&](const Result<std::string>& r) { answers.push_back(*r); });
+class FrontDoorTest : public LifecycleTest {
+ protected:
+  // What came of asking for a proxy on `port`: its address, or why there is none.
+  void Start(int port) {
+    sim.controller->StartProxy(
+        {{"port", port}}, [this](const Result<control::FrontDoor::Opened>& r) {
+          answers.push_back(r.ok() ? r->address + (r->options_ignored ? " ignored" : "")
+                                   : r.status().message());
+        });
   }
+
+  void Shutdown() {
+    sim.controller->Shutdown([this](const Status& status) {
+      answers.push_back(status.ok() ? "shut" : status.message());
+    });
+    sim.controller->Settle();
+  }
+
+  std::vector<std::string> answers;
+};
+
+TEST_F(FrontDoorTest, OpensOnceAndItsErrorIsPassedOn) {
+  sim.engine.proxy_error = "Failed to bind to address '127.0.0.1:8000'.";
+  Start(8000);
   sim.Run(seconds(1));
-  EXPECT_EQ(answers, (std::vector<std::string>{"127.0.0.1:8000", "127.0.0.1:8000"}));
+  ASSERT_THAT(answers, testing::ElementsAre(HasSubstr("Failed to bind")));
+  sim.engine.proxy_error.reset();
+  answers.clear();
+  for (const int port : {8000, 8000, 9000}) Start(port);
+  sim.Run(seconds(1));
+  Start(8000);
+  EXPECT_THAT(answers, testing::ElementsAre("127.0.0.1:8000", "127.0.0.1:8000",
+                                            "127.0.0.1:8000 ignored", "127.0.0.1:8000"));
+  const auto proxies = sim.controller->proxies();
+  ASSERT_EQ(proxies.size(), 1u);
+  EXPECT_EQ(proxies.begin()->second.address, "127.0.0.1:8000");
+}
+
+TEST_F(FrontDoorTest, AShutdownClosesItAndWhatComesThenOpensItAnew) {
+  sim.engine.behaviours["d"].drain = seconds(3);
+  sim.Deploy("a", {});
+  Start(8000);
+  sim.Run(seconds(1));
+  answers.clear();
+  Shutdown();
+  sim.Run(seconds(1));
+  EXPECT_TRUE(sim.engine.proxy) << "what runs is answered through it";
+  Start(9000);
+  const Status refused =
+      sim.TryDeploy({{"name", "b"}, {"ingress", "d"}, {"deployments", {{{"name", "d"}}}}});
+  EXPECT_EQ(refused.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(refused.message(), HasSubstr("shutting down"));
+  EXPECT_TRUE(answers.empty());
+  sim.Run(seconds(3));
+  EXPECT_THAT(answers, testing::ElementsAre("shut", "127.0.0.1:9000"));
+  EXPECT_EQ(sim.engine.proxy->port, 9000);
+  sim.Deploy("b", {});
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.AppStatus("b"), "RUNNING");
+}
+
+TEST_F(FrontDoorTest, AShutdownWithoutAnythingIsAnswered) {
+  Shutdown();
+  Shutdown();
+  sim.Run(seconds(1));
+  EXPECT_THAT(answers, testing::ElementsAre("shut", "shut"));
+  EXPECT_TRUE(sim.controller->proxies().empty());
+}
+
+// Else the first request may come before the proxy has heard of any route.
+TEST_F(FrontDoorTest, AnAppIsNotSaidToRunBeforeTheProxyThatJustStartedKnows) {
+  for (const bool comes : {true, false}) {
+    sim.controller->OnRouterGone(1);
+    Start(8000);
+    sim.Deploy("a", {});
+    sim.controller->WaitRunning("a", [this](const Status&) { answers.push_back("runs"); });
+    sim.Run(milliseconds(1500));
+    EXPECT_THAT(answers, testing::ElementsAre("127.0.0.1:8000"));
+    if (comes) sim.controller->OnSubscribe(1, "node0", /*everything=*/true, {});
+    sim.Run(seconds(1));
+    EXPECT_EQ(answers.back(), "runs") << "at most two seconds late";
+    Shutdown();
+    sim.Run(seconds(5));
+    answers.clear();
+  }
+}
+
+TEST_F(FrontDoorTest, ANewControllerKnowsIt) {
+  Start(9000);
+  sim.Run(seconds(1));
+  sim.RestartController();
+  sim.Run(seconds(1));
+  answers.clear();
+  Start(8000);
+  EXPECT_THAT(answers, testing::ElementsAre("127.0.0.1:9000 ignored"));
+}
+
+TEST_F(FrontDoorTest, ANewControllerFinishesAShutdown) {
+  for (const int wait_ms : {100, 3010}) {  // while applications go, while the proxy goes
+    sim.engine.behaviours["d"].drain = seconds(3);
+    sim.Deploy("a", {});
+    Start(9000);
+    sim.Run(seconds(1));
+    Shutdown();
+    sim.Run(milliseconds(wait_ms));
+    ASSERT_TRUE(sim.engine.proxy);
+    sim.RestartController();
+    sim.Run(seconds(10));
+    EXPECT_FALSE(sim.engine.proxy) << wait_ms;
+    EXPECT_TRUE(sim.engine.replicas.empty());
+    EXPECT_TRUE(sim.controller->proxies().empty());
+    const auto left = *sim.store.Load();
+    for (const auto& [key, value] : left) EXPECT_TRUE(key.starts_with("node/")) << key;
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "control/snapshot_json.h"
 #include "scenario/sim.h"
 
 namespace penstock::scenario {
@@ -13,7 +14,9 @@ using testing::HasSubstr;
 
 nlohmann::json Actor(const nlohmann::json& options) { return {{"ray_actor_options", options}}; }
 
-const control::Replica& Only(const Sim& sim, const std::string& app) { return sim.Find(app)->replicas.at(0); }
+const control::Replica& Only(const Sim& sim, const std::string& app) {
+  return sim.Find(app)->replicas.at(0);
+}
 
 TEST(Resources, TwoHalvesShareOneDevice) {
   Sim sim;
@@ -50,9 +53,10 @@ TEST(Resources, WhatDoesNotFitWaitsAndSaysWhichNodeLacksWhat) {
   sim.Run(seconds(60));
   EXPECT_EQ(sim.AppStatus("b"), "DEPLOYING");
   EXPECT_EQ(Only(sim, "b").pending_code, "fits_later");
-  EXPECT_EQ(Only(sim, "b").pending_text,
-            "fits_later: nearest is node 'second': needs 2 custom_resource, 0 of 2 free; node 'head': "
-            "needs 2 custom_resource, has 0");
+  EXPECT_EQ(
+      Only(sim, "b").pending_text,
+      "fits_later: nearest is node 'second': needs 2 custom_resource, 0 of 2 free; node 'head': "
+      "needs 2 custom_resource, has 0");
   sim.controller->Delete("a");
   sim.controller->Settle();
   sim.Run(milliseconds(200));
@@ -105,7 +109,8 @@ TEST(Resources, LabelsAreHardAndFallbacksAreTried) {
   sim.Deploy("a", options);
   sim.Run(seconds(1));
   EXPECT_EQ(sim.Running("a"), 1);
-  EXPECT_THAT(sim.Find("a")->replicas[1].pending_text, HasSubstr("label selector zone=b does not match"));
+  EXPECT_THAT(sim.Find("a")->replicas[1].pending_text,
+              HasSubstr("label selector zone=b does not match"));
   options["ray_actor_options"]["fallback_strategy"] = {{{"label_selector", {{"zone", "a"}}}}};
   sim.Deploy("a", options, "v2");
   sim.Run(seconds(2));
@@ -121,6 +126,27 @@ TEST(Resources, DownscalingEmptiesOtherNodesBeforeTheHead) {
   sim.Deploy("a", {{"num_replicas", 2}});
   sim.Run(seconds(1));
   for (const auto& replica : sim.Find("a")->replicas) EXPECT_NE(replica.node, second);
+}
+
+TEST(Resources, AfterHalfAMinuteTheMessageIsRays) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 1}, {"GPU", 1}, {"memory", 5000}});
+  sim.Deploy("inf", Actor({{"num_cpus", 0.5}, {"num_gpus", 50}, {"memory", 4000}}));
+  sim.Run(seconds(31));
+  const auto status = control::ServeStatusJson(*sim.controller, {.now = sim.clock.now});
+  EXPECT_THAT(
+      status.at("applications")
+          .at("inf")
+          .at("deployments")
+          .at("d")
+          .at("message")
+          .get<std::string>(),
+      testing::StartsWith(
+          "Deployment 'd' in application 'inf' has 1 replicas that have taken more than 30s to be "
+          "scheduled. This may be due to waiting for the cluster to auto-scale or for a runtime "
+          "environment to be installed. Resources required for each replica: {\"CPU\": 0.5, "
+          "\"GPU\": 50, \"memory\": 4000}, total resources available: {\"CPU\": 1.0, \"GPU\": 1.0, "
+          "\"memory\": 5000.0}. Use `ray status` for more details."));
 }
 
 }  // namespace

@@ -80,7 +80,8 @@ TEST(Recovery, ReplicasOfAnAppThatIsForgottenAreEnded) {
   }
   ASSERT_TRUE(sim.store.Commit(forget).ok());
   sim.RestartController();
-  EXPECT_EQ(sim.controller->state().cluster.Free().Get("GPU"), Quantity()) << "held until it is gone";
+  EXPECT_EQ(sim.controller->state().cluster.Free().Get("GPU"), Quantity())
+      << "held until it is gone";
   sim.Run(seconds(1));
   EXPECT_TRUE(sim.engine.replicas.empty());
   EXPECT_EQ(sim.controller->state().cluster.Free().Get("GPU"), kOneUnit);
@@ -99,13 +100,82 @@ TEST(Recovery, AFailedDeployStaysFailed) {
   EXPECT_EQ(sim.engine.starts, starts);
 }
 
-TEST(Recovery, ADamagedValueIsNamed) {
+// Every request was answered 404 meanwhile: routers were told of an empty book.
+TEST(Recovery, RoutersAreToldNothingUntilTheNodesAreBack) {
   Sim sim;
-  ASSERT_TRUE(sim.store.Commit({{"app/x", "not json"}}).ok());
-  control::Controller controller({sim.clock, sim.engine, sim.store, sim.routers, sim.random}, {});
-  const Status status = controller.Recover();
-  EXPECT_EQ(status.code(), Code::kInternal);
-  EXPECT_NE(status.message().find("app/x"), std::string::npos);
+  const NodeId head = sim.AddNode("head", {{"CPU", 4}});
+  const NodeId second = sim.AddNode("second", {{"CPU", 4}});
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  const auto table = sim.routers.table;
+  const auto http = sim.routers.http;
+  ASSERT_EQ(table.at({"a", "d"}).replicas.size(), 2u);
+  // The second node dies with the controller, and what runs there.
+  std::erase_if(sim.engine.replicas,
+                [&](const auto& entry) { return entry.second.order.node == second; });
+  sim.ReplaceController();
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.routers.table, table);
+  EXPECT_EQ(sim.routers.http, http);
+  sim.Rejoin(head);
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.routers.table, table) << "the second may still come";
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.routers.http, http);
+  const auto& route = sim.routers.table.at({"a", "d"});
+  ASSERT_EQ(route.replicas.size(), 2u);
+  for (const auto& replica : route.replicas) EXPECT_EQ(replica.node, head);
+}
+
+TEST(Recovery, AReplicaThatDrainsMayFinish) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 8}});
+  sim.engine.behaviours["d"].drain = seconds(3);
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  sim.controller->Delete("a");
+  sim.controller->Settle();
+  sim.Run(milliseconds(100));
+  sim.RestartController();
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.engine.replicas.size(), 1u) << "it has its time";
+  EXPECT_EQ(sim.AppStatus("a"), "DELETING") << "not gone before its replicas are";
+  sim.Run(seconds(3));
+  EXPECT_TRUE(sim.engine.replicas.empty());
+  EXPECT_EQ(sim.AppStatus("a"), "");
+}
+
+TEST(Recovery, TheCountOfFailedStartsGoesOn) {
+  for (const bool dies : {false, true}) {
+    Sim sim;
+    sim.AddNode("head", {{"CPU", 8}});
+    if (!dies) sim.engine.behaviours["d"].start_error = "boom";
+    sim.Deploy("a", {});
+    const auto fail_once = [&] {
+      const int before = sim.Find("a")->start_failures;
+      if (dies) sim.engine.Crash(sim.Replicas("a").at(0));
+      sim.controller->Settle();
+      return sim.RunUntil([&] { return sim.Find("a")->start_failures > before; });
+    };
+    ASSERT_TRUE(fail_once());
+    sim.RestartController();
+    ASSERT_TRUE(fail_once());
+    EXPECT_EQ(sim.AppStatus("a"), "DEPLOYING");
+    ASSERT_TRUE(fail_once());
+    EXPECT_EQ(sim.AppStatus("a"), "DEPLOY_FAILED") << "three in a row";
+    EXPECT_EQ(sim.engine.starts, 3);
+  }
+}
+
+TEST(Recovery, ADamagedValueIsNamed) {
+  for (const char* key : {"app/x", "setting/http"}) {
+    Sim sim;
+    ASSERT_TRUE(sim.store.Commit({{key, "not json"}}).ok());
+    control::Controller controller({sim.clock, sim.engine, sim.store, sim.routers, sim.random}, {});
+    const Status status = controller.Recover();
+    EXPECT_EQ(status.code(), Code::kInternal);
+    EXPECT_NE(status.message().find(key), std::string::npos);
+  }
 }
 
 // Random histories: deploys, crashes, restarts of the controller. At the end everything is as

@@ -49,7 +49,6 @@ void SimEngine::Stop(const engine::StopOrder& order) {
   const auto found = replicas.find(order.id);
   if (found == replicas.end()) return Tell(order.id, Kind::kStopped, "unknown");
   found->second.stopping = true;
-  found->second.ready = false;
   const Duration drain = behaviours[order.id.deployment.name].drain;
   agenda_.At(clock_.now + std::min(drain, order.grace), [this, id = order.id] { Finish(id); });
 }
@@ -58,12 +57,25 @@ void SimEngine::Finish(const ReplicaId& id) {
   if (replicas.erase(id) > 0) Tell(id, Kind::kStopped, "stopped");
 }
 
-void SimEngine::StartProxy(const NodeId&, const engine::ProxyOrder&,
+void SimEngine::StartProxy(const NodeId&, const engine::ProxyOrder& order,
                            std::function<void(Result<std::string>)> done) {
-  agenda_.At(clock_.now + std::chrono::milliseconds(2), [this, done = std::move(done)] {
-    if (proxy_error) return done(Status(Code::kUnavailable, *proxy_error));
-    done(proxy_address);
+  const auto answer = [this, asked = listeners_,
+                       done = std::move(done)](const Result<std::string>& r) {
+    if (asked == listeners_) done(r);
+  };
+  agenda_.At(clock_.now + std::chrono::milliseconds(2), [this, order, answer] {
+    if (proxy_error) return answer(Status(Code::kUnavailable, *proxy_error));
+    if (!proxy) proxy = order;
+    answer("127.0.0.1:" + std::to_string(proxy->port));
   });
+}
+
+void SimEngine::StopProxy(const NodeId&, std::function<void(Status)> done) {
+  agenda_.At(clock_.now + std::chrono::milliseconds(20),
+             [this, asked = listeners_, done = std::move(done)] {
+               proxy.reset();
+               if (asked == listeners_) done({});
+             });
 }
 
 void SimEngine::AddNode(const resources::NodeSpec& node,
@@ -80,7 +92,9 @@ void SimEngine::Crash(const ReplicaId& id, const std::string& cause) {
   if (replicas.erase(id) > 0) Tell(id, Kind::kStopped, cause);
 }
 
-void SimEngine::FailCheck(const ReplicaId& id) { Tell(id, Kind::kUnhealthy, "check_health raised"); }
+void SimEngine::FailCheck(const ReplicaId& id) {
+  Tell(id, Kind::kUnhealthy, "check_health raised");
+}
 void SimEngine::PassCheck(const ReplicaId& id) { Tell(id, Kind::kHealthy); }
 
 std::vector<engine::AdoptedReplica> SimEngine::Survivors(const NodeId& node) const {
@@ -98,10 +112,13 @@ std::vector<engine::AdoptedReplica> SimEngine::Survivors(const NodeId& node) con
 // ---- routers --------------------------------------------------------------------------------
 
 void SimRouters::Publish(control::RouterId router, const route::RouteUpdate& update) {
-  if (update.full) table.clear();
-  for (const auto& deployment : update.deployments) table[deployment.id] = deployment;
-  for (const auto& id : update.removed) table.erase(id);
-  if (update.http) http = *update.http;
+  told[router] = update.epoch;
+  if (router == 1) {
+    if (update.full) table.clear();
+    for (const auto& deployment : update.deployments) table[deployment.id] = deployment;
+    for (const auto& id : update.removed) table.erase(id);
+    if (update.http) http = *update.http;
+  }
   if (silent) return;
   agenda_.At(clock_.now + delay, [this, router, epoch = update.epoch] {
     if (controller != nullptr) controller->OnAcknowledge(router, epoch);
@@ -114,21 +131,34 @@ Sim::Sim(std::uint64_t seed) : random(seed) { StartController(); }
 
 void Sim::StartController() {
   controller = std::make_unique<control::Controller>(
-      control::Controller::Ports{clock, engine, store, routers, random}, control::ControllerOptions{});
+      control::Controller::Ports{clock, engine, store, routers, random},
+      control::ControllerOptions{});
   routers.controller = controller.get();
   EXPECT_TRUE(controller->Recover().ok());
-  controller->OnSubscribe(1, "proxy", /*everything=*/true, {});
+  controller->OnSubscribe(1, "node0", /*everything=*/true, {});
   controller->Settle();
 }
 
 void Sim::RestartController() {
-  routers.controller = nullptr;
-  StartController();
+  ReplaceController();
   for (const auto& node : specs_) engine.AddNode(node, engine.Survivors(node.id));
   controller->Settle();
 }
 
-NodeId Sim::AddNode(const std::string& name, std::map<std::string, int> totals, resources::Labels labels) {
+void Sim::ReplaceController() {
+  routers.controller = nullptr;
+  StartController();
+}
+
+void Sim::Rejoin(const NodeId& id) {
+  for (const auto& node : specs_) {
+    if (node.id == id) engine.AddNode(node, engine.Survivors(id));
+  }
+  controller->Settle();
+}
+
+NodeId Sim::AddNode(const std::string& name, std::map<std::string, int> totals,
+                    resources::Labels labels) {
   resources::NodeSpec node{.id = "node" + std::to_string(nodes_),
                            .name = name,
                            .ip = "127.0.0." + std::to_string(nodes_ + 1),
@@ -198,7 +228,8 @@ const control::Deployment* Sim::Find(const std::string& app, const std::string& 
 std::vector<ReplicaId> Sim::Replicas(const std::string& app, const std::string& name) const {
   std::vector<ReplicaId> ids;
   if (const auto* deployment = Find(app, name)) {
-    for (const auto& replica : deployment->replicas) ids.push_back({deployment->id, replica.unique});
+    for (const auto& replica : deployment->replicas)
+      ids.push_back({deployment->id, replica.unique});
   }
   return ids;
 }
@@ -235,7 +266,8 @@ void Sim::CheckInvariants() const {
       if (!replica.placed) continue;
       held[replica.node].Add(replica.allocation.amounts);
       for (const auto& [resource, given] : replica.allocation.devices) {
-        for (const auto& share : given) shares[{replica.node, resource, share.device}] += share.share;
+        for (const auto& share : given)
+          shares[{replica.node, resource, share.device}] += share.share;
       }
     }
   }
@@ -246,7 +278,8 @@ void Sim::CheckInvariants() const {
       ASSERT_LE(held[spec.id].Get(resource) + node.resources.Free(resource), total) << resource;
     }
   }
-  // Nobody is routed to a replica that is not there.
+  // Nobody is routed to a replica that is not there; a new controller has yet to hear of them.
+  if (controller->Recovering()) return;
   for (const auto& [id, route] : routers.table) {
     for (const auto& replica : route.replicas) {
       const auto found = engine.replicas.find({id, replica.id});

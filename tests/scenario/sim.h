@@ -32,7 +32,9 @@ class SimClock final : public base::Clock {
 // What is to happen, in order of time and then of asking.
 class Agenda {
  public:
-  void At(TimePoint when, std::function<void()> what) { entries_[{when, next_++}] = std::move(what); }
+  void At(TimePoint when, std::function<void()> what) {
+    entries_[{when, next_++}] = std::move(what);
+  }
   TimePoint next() const { return entries_.empty() ? kNever : entries_.begin()->first.first; }
   void RunFirst() {
     auto first = entries_.extract(entries_.begin());
@@ -69,9 +71,10 @@ class SimEngine final : public engine::Engine {
   std::vector<engine::ReconfigureOrder> reconfigured;
   int starts = 0;
   std::optional<std::string> proxy_error;
-  std::string proxy_address = "127.0.0.1:8000";
+  std::optional<engine::ProxyOrder> proxy;  // that listens, on its port
 
-  void AddNode(const resources::NodeSpec& node, const std::vector<engine::AdoptedReplica>& adopted = {});
+  void AddNode(const resources::NodeSpec& node,
+               const std::vector<engine::AdoptedReplica>& adopted = {});
   void KillNode(const NodeId& node);
   void Crash(const ReplicaId& id, const std::string& cause = "exit code 1");
   void FailCheck(const ReplicaId& id);
@@ -79,12 +82,16 @@ class SimEngine final : public engine::Engine {
   // Everything that lives now, as a node reports it to a new controller.
   std::vector<engine::AdoptedReplica> Survivors(const NodeId& node) const;
 
-  void SetListener(engine::EngineListener& listener) override { listener_ = &listener; }
+  void SetListener(engine::EngineListener& listener) override {
+    listener_ = &listener;
+    ++listeners_;
+  }
   void Start(const engine::StartOrder& order) override;
   void Reconfigure(const engine::ReconfigureOrder& order) override;
   void Stop(const engine::StopOrder& order) override;
   void StartProxy(const NodeId& node, const engine::ProxyOrder& order,
                   std::function<void(Result<std::string>)> done) override;
+  void StopProxy(const NodeId& node, std::function<void(Status)> done) override;
   void StopNode(const NodeId& node) override { KillNode(node); }
 
  private:
@@ -94,6 +101,7 @@ class SimEngine final : public engine::Engine {
   SimClock& clock_;
   Agenda& agenda_;
   engine::EngineListener* listener_ = nullptr;
+  int listeners_ = 0;  // that there were: answers to one that is gone are not given
 };
 
 // Keeps what each router was told; acknowledges after `delay`, or never.
@@ -106,7 +114,8 @@ class SimRouters final : public control::RoutePublisher {
   Duration delay = std::chrono::milliseconds(1);
   bool silent = false;
   std::map<DeploymentId, route::DeploymentRoute> table;  // what router 1 knows
-  std::vector<route::HttpRoute> http;
+  std::vector<route::HttpRoute> http;                    // the same
+  std::map<control::RouterId, std::uint64_t> told;       // each one's last epoch
 
  private:
   SimClock& clock_;
@@ -120,12 +129,17 @@ class Sim {
   // The controller dies and a new one takes over with the same store; nodes stay.
   void RestartController();
 
+  // The two halves of that: a new controller that no node has joined yet, and a node that joins.
+  void ReplaceController();
+  void Rejoin(const NodeId& node);
+
   // Adds a node with whole amounts; returns its id.
   NodeId AddNode(const std::string& name, std::map<std::string, int> totals,
                  resources::Labels labels = {});
 
   // Deploys one deployment with `options` as application `app`; fails the test if it is refused.
-  void Deploy(const std::string& app, const nlohmann::json& options, const std::string& version = "v1");
+  void Deploy(const std::string& app, const nlohmann::json& options,
+              const std::string& version = "v1");
 
   // The same with the whole of the control protocol's deploy.
   void DeployApp(const nlohmann::json& params, const std::string& version = "v1");

@@ -9,6 +9,7 @@ import sys
 
 from penstock import _core, _process
 from penstock._replica.host import ReplicaCode
+from penstock.serve.multiplex import announce_with
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
@@ -47,10 +48,12 @@ def main() -> int:
     loop.add_reader(native.fileno(), native.run_once)
     code = ReplicaCode(loop)
     host = _core.ReplicaHost(native, int(control_fd), code, loop.stop)
+    announce_with(host.announce_models)
     # What the first turn has to do was asked for before anybody watched.
     loop.call_soon(native.run_once)
     loop.run_forever()
     native.run_once()  # the last answer
+    announce_with(None)
     del host
     code.close()
     return 0

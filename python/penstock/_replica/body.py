@@ -24,14 +24,12 @@ async def signal(subscribe: Callable[[Callable[[], None]], None]) -> None:
 
 async def whole_body(call: _core.ReplicaCall) -> bytes:
     """All of the request's body."""
+    if not call.body_ended:
+        call.collect_body()
+        while not call.body_ended:
+            await signal(call.set_on_body)
     body: bytes = call.take_body()
-    if call.body_ended:
-        return body
-    parts = [body]
-    while not call.body_ended:
-        await signal(call.set_on_body)
-        parts.append(call.take_body())
-    return b"".join(parts)
+    return body
 
 
 async def until_writable(call: _core.ReplicaCall) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
 from penstock import _core
+from penstock._replica.asgi import AsgiApp
 from penstock._replica.invoke import Invoker
 from penstock._replica.runners import Runners
 from penstock.serve.context import (
@@ -25,6 +26,7 @@ from penstock.serve.context import (
     set_replica_context,
 )
 from penstock.serve.exceptions import RayServeException
+from penstock.serve.ingress import ingress_of
 from penstock.serve.multiplex import unload_all
 
 __all__ = ["ReplicaCode"]
@@ -64,6 +66,7 @@ class ReplicaCode:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._servable: Any = None
+        self._asgi: Optional[AsgiApp] = None
         self._user_config: Any = None
         self._invoker: Optional[Invoker] = None
         self._runners: Optional[Runners] = None
@@ -118,7 +121,8 @@ class ReplicaCode:
         context = _context(assignment, self._servable)
         set_replica_context(context)
         self._runners = Runners(self._loop, _thread_count(context.assigned_resources))
-        self._invoker = Invoker(self._loop, self._servable, self._runners, context)
+        self._asgi = await self._make_asgi(func_or_class)
+        self._invoker = Invoker(self._loop, self._servable, self._runners, context, self._asgi)
         if assignment["user_config"] is not None:
             await self._apply_user_config(assignment["user_config"])
         await self._check_health()
@@ -129,10 +133,19 @@ class ReplicaCode:
         if not inspect.isclass(func_or_class):
             return func_or_class
         servable = func_or_class.__new__(func_or_class)
-        outcome = servable.__init__(*args, **kwargs)
+        outcome = func_or_class.__init__(servable, *args, **kwargs)
         if inspect.isawaitable(outcome):
             await outcome
         return servable
+
+    async def _make_asgi(self, func_or_class: Any) -> Optional[AsgiApp]:
+        """The application of a class with ``@serve.ingress``, its lifespan begun."""
+        ingress = ingress_of(func_or_class)
+        if ingress is None:
+            return None
+        app = AsgiApp(await ingress.make(self._servable), self._servable)
+        await app.start()
+        return app
 
     async def _apply_user_config(self, user_config: Any) -> None:
         reconfigure = getattr(self._servable, "reconfigure", None)
@@ -164,6 +177,8 @@ class ReplicaCode:
 
     async def _shutdown(self) -> None:
         """Runs ``__del__`` now, while the loop still works, and not a second time at exit."""
+        if self._asgi is not None:
+            await self._asgi.stop()
         servable, self._servable = self._servable, None
         farewell = getattr(type(servable), "__del__", None)
         if farewell is not None:

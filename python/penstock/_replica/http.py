@@ -5,6 +5,7 @@ The table of return values is Ray Serve's (behaviour specification, 6.2).
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from typing import Any, Optional
@@ -72,6 +73,8 @@ def respond_now(call: _core.ReplicaCall, result: Any) -> bool:
         call.reply(200, _AS_PLAIN, result, True)
     elif (responses := _responses()) is not None and isinstance(result, responses.Response):
         return _respond_whole(call, result, responses.Response)
+    elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError("A generator was returned: over HTTP, return a `StreamingResponse` that wraps it.")
     else:
         call.reply(200, _AS_JSON, to_json(result), True)
     return True

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 
 from penstock import _core, _wire
 from penstock._replica import body, http
+from penstock._replica.asgi import AsgiApp
 from penstock._replica.eager import run_eagerly
 from penstock._replica.method import Method, find_method
 from penstock._replica.runners import Runners
@@ -24,6 +25,9 @@ from penstock.serve.context import ReplicaContext, RequestContext, request_conte
 __all__ = ["Invoker"]
 
 logger = logging.getLogger("ray.serve")
+
+# First element of _core.ReplicaCall.context()
+_CALL, _WEBSOCKET = 2, 3
 
 _GENERATOR_CALLED = (
     "Method '{}' returned a generator. You must use `handle.options(stream=True)` to call generators on a deployment."
@@ -35,18 +39,24 @@ _NO_GENERATOR = "Called method '{}' with `handle.options(stream=True)` but it di
 class _Running:
     """A request under way: what has to be cancelled with it."""
 
-    __slots__ = ("context", "task")
+    __slots__ = ("context", "task", "websocket")
 
-    def __init__(self, context: RequestContext, task: Optional[asyncio.Task[None]]) -> None:
+    def __init__(self, context: RequestContext, task: Optional[asyncio.Task[None]], websocket: bool = False) -> None:
         self.context = context
         self.task = task
+        self.websocket = websocket  # its handler is told that the client has gone, not cancelled
 
 
 class Invoker:
     """Runs the requests of one replica. All methods on the loop's thread."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, servable: Any, runners: Runners, replica: ReplicaContext
+        self,
+        loop: asyncio.AbstractEventLoop,
+        servable: Any,
+        runners: Runners,
+        replica: ReplicaContext,
+        asgi: Optional[AsgiApp] = None,
     ) -> None:
         self._loop = loop
         self._servable = servable
@@ -54,7 +64,7 @@ class Invoker:
         self._app_name = replica.app_name
         self._methods: dict[str, Method] = {}
         self._running: dict[_core.ReplicaCall, _Running] = {}
-        self._asgi = getattr(servable, "_penstock_asgi", None)  # of @serve.ingress
+        self._asgi = asgi  # of @serve.ingress
 
     @functools.cached_property
     def _http(self) -> Any:
@@ -72,14 +82,16 @@ class Invoker:
 
     def start(self, call: _core.ReplicaCall) -> None:
         """Begins a request; one that does not wait has ended when this returns."""
-        is_http, request_id, route, model_id = call.context()
+        kind, request_id, route, model_id = call.context()
         context = RequestContext(request_id, route, self._app_name, model_id)
         variables = contextvars.copy_context()
         variables.run(request_context.set, context)
-        if not is_http:
+        if kind == _CALL:
             work = self._serve_call(call)
+        elif kind == _WEBSOCKET:
+            work = self._serve_websocket(call)
         elif self._asgi is not None:
-            work = self._serve_asgi(call)
+            work = self._serve_asgi(self._asgi, call)
         else:
             method = self._http_method(call)
             if method is None:
@@ -90,13 +102,15 @@ class Invoker:
             work = self._serve_async(call, method)
         task = run_eagerly(self._loop, work, variables)
         if not task.done():
-            self._running[call] = _Running(context, task)
+            self._running[call] = _Running(context, task, kind == _WEBSOCKET)
 
     def cancel(self, call: _core.ReplicaCall) -> None:
         """Cancels a request and the calls it made. Code on a thread cannot be interrupted."""
         running = self._running.get(call)
         if running is None:
             call.finish()
+            return
+        if running.websocket:
             return
         running.context.cancel_children()
         if running.task is not None:
@@ -153,10 +167,10 @@ class Invoker:
         finally:
             self._ended(call)
 
-    async def _serve_asgi(self, call: _core.ReplicaCall) -> None:
+    async def _serve_asgi(self, app: AsgiApp, call: _core.ReplicaCall) -> None:
         send = http.Send(call)
         try:
-            await self._asgi(self._http.make_scope(call), body.Receive(call), send)
+            await app(self._http.make_scope(call), body.Receive(call), send)
             if not call.replied:
                 raise RuntimeError("ASGI callable returned without starting response.")
         except asyncio.CancelledError:
@@ -164,6 +178,24 @@ class Invoker:
         except BaseException as error:
             self._log(error)
             http.respond_error(call, error)
+        finally:
+            self._ended(call)
+
+    async def _serve_websocket(self, call: _core.ReplicaCall) -> None:
+        from penstock._replica.websocket import WebSocketSession
+
+        session = WebSocketSession(call)
+        try:
+            if self._asgi is None:
+                session.refuse()
+            else:
+                await self._asgi(self._http.make_websocket_scope(call), session.receive, session.send)
+                session.end()
+        except asyncio.CancelledError:
+            call.finish()
+        except BaseException as error:
+            self._log(error)
+            session.fail()
         finally:
             self._ended(call)
 

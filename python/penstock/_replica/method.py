@@ -32,9 +32,10 @@ class Method:
 def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
-    if not inspect.isroutine(function) and hasattr(function, "__call__"):  # noqa: B004 - its method
-        return function.__call__
-    return function
+    if inspect.isroutine(function):
+        return function
+    method: Any = getattr(function, "__call__", function)  # noqa: B004 - its method is wanted
+    return method  # type: ignore[no-any-return]
 
 
 def _describe(name: str, function: Callable[..., Any]) -> Method:
@@ -43,7 +44,8 @@ def _describe(name: str, function: Callable[..., Any]) -> Method:
         parameters = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # a builtin does not say
         parameters = ["request"]
-    is_async_generator = inspect.isasyncgenfunction(inner)
+    # A batched generator is a plain function that returns one.
+    is_async_generator = inspect.isasyncgenfunction(inner) or getattr(inner, "returns_async_generator", False)
     return Method(
         name=name,
         function=function,
@@ -69,6 +71,4 @@ def find_method(servable: Any, name: str) -> Method:
             return _describe(name, function)
         available = [n for n in dir(servable) if not n.startswith("_") or n == "__call__"]
         available = [n for n in available if callable(getattr(servable, n, None))]
-    raise RayServeException(
-        f"Tried to call a method '{name}' that does not exist. Available methods: {available}."
-    )
+    raise RayServeException(f"Tried to call a method '{name}' that does not exist. Available methods: {available}.")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from penstock import _core
 from penstock._replica.body import Receive, whole_body
 
-__all__ = ["LazyRequest", "make_scope"]
+__all__ = ["LazyRequest", "make_scope", "make_websocket_scope"]
 
 _T = TypeVar("_T")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
@@ -43,6 +43,20 @@ def make_scope(call: _core.ReplicaCall) -> dict[str, Any]:
         "server": _address(server),
         "state": {},
     }
+
+
+def make_websocket_scope(call: _core.ReplicaCall) -> dict[str, Any]:
+    """The ASGI scope of a WebSocket."""
+    scope = make_scope(call)
+    offered = [value.decode("latin-1") for name, value in scope["headers"] if name == b"sec-websocket-protocol"]
+    scope.pop("method")
+    scope.update(
+        type="websocket",
+        scheme="ws",
+        subprotocols=[p.strip() for line in offered for p in line.split(",")],
+        extensions={"websocket.http.response": {}},
+    )
+    return scope
 
 
 class _Lazy(Generic[_T]):

@@ -38,6 +38,16 @@ class Job:
         """For the thread: False when it was dropped."""
         return self._claim.acquire(blocking=False)
 
+    def resolve(self, result: Any) -> None:
+        """On the loop, unless nobody waits any more."""
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """As ``resolve``."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
     def drop(self) -> bool:
         """True when it has not begun, and never will."""
         return self._claim.acquire(blocking=False)
@@ -87,9 +97,9 @@ class Runners:
             except BaseException as error:
                 # A future cannot hold a StopIteration.
                 failure = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
-                self.tell(lambda: job.future.done() or job.future.set_exception(failure))
+                self.tell(lambda: job.fail(failure))
             else:
-                self.tell(lambda: job.future.done() or job.future.set_result(result))
+                self.tell(lambda: job.resolve(result))
 
         self.submit(work)
         return job

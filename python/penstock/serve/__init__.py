@@ -8,14 +8,11 @@ from penstock.serve.api import (
     RunTarget,
     _run,
     _run_many,
-    batch,
     configure_logging,
     delete,
     get_app_handle,
     get_deployment_handle,
     get_multiplexed_model_id,
-    ingress,
-    multiplexed,
     run,
     run_many,
     shutdown,
@@ -23,9 +20,12 @@ from penstock.serve.api import (
     start,
     status,
 )
+from penstock.serve.batching import batch
 from penstock.serve.config import ControllerOptions, HTTPOptions
 from penstock.serve.context import get_replica_context
 from penstock.serve.deployment import Application, Deployment, deployment
+from penstock.serve.ingress import ingress
+from penstock.serve.multiplex import multiplexed
 
 configure_logging()
 

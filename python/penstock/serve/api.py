@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from penstock import _core, _instance
+from penstock import _core, _instance, _local
 from penstock._build import build
 from penstock.serve.config import HTTPOptions, ProxyLocation, to_json, to_plain
 from penstock.serve.context import DeploymentID, request_context
@@ -61,7 +61,7 @@ def _not_yet(**given: Any) -> None:
             raise NotImplementedError(f"{name} is accepted by Ray Serve but not acted upon here yet.")
 
 
-def _http_options(options: Union[None, dict[str, Any], HTTPOptions], location: Any) -> dict[str, Any]:
+def _http_options(options: Union[dict[str, Any], HTTPOptions, None], location: Any) -> dict[str, Any]:
     plain: dict[str, Any] = to_plain(options) if options is not None else {}
     plain.setdefault("host", HTTPOptions().host)
     if isinstance(options, HTTPOptions) and options.host is None:
@@ -73,8 +73,8 @@ def _http_options(options: Union[None, dict[str, Any], HTTPOptions], location: A
 
 
 def start(
-    proxy_location: Union[None, str, ProxyLocation] = None,
-    http_options: Union[None, dict[str, Any], HTTPOptions] = None,
+    proxy_location: Union[str, ProxyLocation, None] = None,
+    http_options: Union[dict[str, Any], HTTPOptions, None] = None,
     grpc_options: Any = None,
     logging_config: Any = None,
     tracing_config: Any = None,
@@ -115,8 +115,7 @@ def _check_target(target: Any, name: Any) -> None:
         raise RayServeException("Application name must a non-empty string.")
     if not isinstance(target, Application):
         raise TypeError(
-            "`serve.run` expects an `Application` returned by `Deployment.bind()`, "
-            f"got {type(target)} instead."
+            f"`serve.run` expects an `Application` returned by `Deployment.bind()`, got {type(target)} instead."
         )
 
 
@@ -162,12 +161,18 @@ def run_many(
     """Deploys several applications and waits until they run; returns their handles."""
     if not targets:
         raise ValueError("No applications provided.")
-    _not_yet(_local_testing_mode=_local_testing_mode, controller_options=controller_options)
     for target in targets:
         _check_target(target.target, target.name)
         _check_route_prefix(target.route_prefix)
+    if _local.wanted(_local_testing_mode):
+        local_handles: list[DeploymentHandle] = [*_local.run_many(targets)]
+        if blocking:
+            _block()
+        return local_handles
+    _not_yet(controller_options=controller_options)
     start()
     for target in targets:
+        _local.delete(target.name)
         _deploy(target)
     if wait_for_applications_running:
         for target in targets:
@@ -228,7 +233,7 @@ def delete(name: str, _blocking: bool = True) -> None:
 
     TimeoutError when it is not gone after a minute.
     """
-    if _connected() is None:
+    if _local.delete(name) or _connected() is None:
         return
     _instance.call("serve.delete", {"app": name})
     if _blocking:
@@ -257,7 +262,8 @@ def status() -> ServeStatus:
 
 
 def shutdown() -> None:
-    """Deletes every application; an instance that this process started ends."""
+    """Deletes every application, then closes the proxy; the instance goes on."""
+    _local.delete_all()
     instance = _connected()
     if instance is None:
         logger.info("Nothing to shut down. There's no Serve application running on this Ray cluster.")
@@ -279,6 +285,9 @@ async def shutdown_async() -> None:
 
 def get_app_handle(name: str) -> DeploymentHandle:
     """The handle of an application's ingress. RayServeException when there is no such application."""
+    local = _local.find(name)
+    if local is not None:
+        return local
     _instance.ensure()
     try:
         app = _instance.call("serve.app", {"app": name})
@@ -302,6 +311,9 @@ def get_deployment_handle(
         raise RayServeException(
             "Please specify an application name when getting a deployment handle outside of a Serve application."
         )
+    local = _local.find(app_name, deployment_name)
+    if local is not None:
+        return local
     _instance.ensure()
     if _check_exists:
         missing = KeyError(str(DeploymentID(deployment_name, app_name)) + " does not exist.")
@@ -329,18 +341,3 @@ def configure_logging() -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-
-
-def ingress(app: Any = None) -> Any:
-    """ASGI applications as deployments: not there yet."""
-    raise NotImplementedError("@serve.ingress is not there yet: ASGI applications come with the request path.")
-
-
-def batch(*args: Any, **kwargs: Any) -> Any:
-    """Batching: not there yet."""
-    raise NotImplementedError("@serve.batch is not there yet.")
-
-
-def multiplexed(*args: Any, **kwargs: Any) -> Any:
-    """Model multiplexing: not there yet."""
-    raise NotImplementedError("@serve.multiplexed is not there yet.")

@@ -134,7 +134,7 @@ class HTTPOptions(Options):
 
 
 @dataclass
-class gRPCOptions(Options):  # noqa: N801 - Ray Serve's name
+class gRPCOptions(Options):
     """Accepted for compatibility; the gRPC proxy is not there yet."""
 
     port: int = 9000

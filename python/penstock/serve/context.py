@@ -86,16 +86,23 @@ def set_replica_context(context: Optional[ReplicaContext]) -> None:
     _replica = context
 
 
+# Of code in local testing mode, where deployments share a process.
+local_replica: contextvars.ContextVar[Optional[ReplicaContext]] = contextvars.ContextVar(
+    "penstock_local_replica", default=None
+)
+
+
 def current_replica() -> Optional[ReplicaContext]:
     """The context, or None outside a replica."""
-    return _replica
+    return local_replica.get() or _replica
 
 
 def get_replica_context() -> ReplicaContext:
     """The context of the replica this code runs in. RayServeException elsewhere."""
-    if _replica is None:
+    replica = current_replica()
+    if replica is None:
         raise RayServeException("`serve.get_replica_context()` may only be called from within a Ray Serve deployment.")
-    return _replica
+    return replica
 
 
 class RequestContext:

@@ -172,9 +172,7 @@ class Deployment:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError(
-            "Deployments cannot be constructed directly. Use `deployment.deploy() instead.`"
-        )
+        raise RuntimeError("Deployments cannot be constructed directly. Use `deployment.deploy() instead.`")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Deployment):

@@ -6,26 +6,40 @@ import asyncio
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional
 
 from penstock import _core, _process, _wire
 from penstock._errors import ActorDiedError
 from penstock._objects import ObjectRef
-from penstock.serve.context import DeploymentID, RequestContext, current_replica, request_context
+from penstock.serve.context import (
+    DeploymentID,
+    ReplicaID,
+    RequestContext,
+    current_replica,
+    request_context,
+)
 from penstock.serve.exceptions import (
     BackPressureError,
     DeploymentUnavailableError,
     RayServeException,
+    ReplicaUnavailableError,
     RequestCancelledError,
 )
 
-__all__ = ["DeploymentHandle", "DeploymentResponse", "DeploymentResponseGenerator"]
+__all__ = [
+    "DeploymentBroadcastResponse",
+    "DeploymentHandle",
+    "DeploymentResponse",
+    "DeploymentResponseGenerator",
+    "ReplicaSelection",
+]
 
 # _core.Call.outcome()
 _PENDING, _RESULT, _RAISED, _FAILED, _CANCELLED = range(5)
 # First element of _core.Call.failure()
-_BACKPRESSURE, _UNAVAILABLE, _DIED, _SHUTDOWN = range(4)
+_BACKPRESSURE, _UNAVAILABLE, _DIED, _SHUTDOWN, _GONE = range(5)
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class _HandleOptions:
     multiplexed_model_id: str = ""
     session_id: str = ""
     stream: bool = False
+    replica: str = ""  # for this one alone
 
 
 def _unwrapped(argument: Any) -> Any:
@@ -51,6 +66,8 @@ def _failure(call: _core.Call, where: DeploymentID) -> BaseException:
         return DeploymentUnavailableError(where)
     if kind == _DIED:
         return ActorDiedError(message)
+    if kind == _GONE:
+        return ReplicaUnavailableError(ReplicaID(call.replica(), where))
     return RayServeException(message)
 
 
@@ -166,8 +183,7 @@ def _call_soon(loop: asyncio.AbstractEventLoop, task: Callable[[], None]) -> Non
 def _refuse_inside_loop() -> None:
     if asyncio._get_running_loop() is not None:
         raise RuntimeError(
-            "Sync methods should not be called from within an `asyncio` event loop. "
-            "Use `await response` instead."
+            "Sync methods should not be called from within an `asyncio` event loop. Use `await response` instead."
         )
 
 
@@ -304,6 +320,9 @@ class DeploymentResponseGenerator(_Response):
 class DeploymentHandle:
     """A stub for a deployment: ``handle.method.remote(...)``. Picklable."""
 
+    # What a call returns, and a streaming one.
+    _kinds: tuple[type[_Response], type[_Response]] = (DeploymentResponse, DeploymentResponseGenerator)
+
     def __init__(self, deployment_name: str, app_name: str, *, _options: Optional[_HandleOptions] = None) -> None:
         self._deployment_name = deployment_name
         self._app_name = app_name
@@ -331,7 +350,37 @@ class DeploymentHandle:
 
     def running_replicas_populated(self) -> bool:
         """True once replicas of the deployment are known here."""
-        return _process.router().count_replicas(self._app_name, self._deployment_name) > 0
+        return bool(self._replicas())
+
+    def _replicas(self) -> list[tuple[str, str]]:
+        """Each replica that is known here, and its node."""
+        return _process.router().replicas(self._app_name, self._deployment_name)
+
+    def _when_known(self, then: Callable[[], None]) -> None:
+        """Calls ``then()``, on whatever thread, once the deployment's replicas are known."""
+        _process.router().when_known(self._app_name, self._deployment_name, then)
+
+    def broadcast(self, method_name: str, *args: Any, **kwargs: Any) -> DeploymentBroadcastResponse:
+        """Calls a method of every replica there is now, even of those that are full."""
+        return DeploymentBroadcastResponse(self, method_name, args, kwargs)
+
+    def choose_replica(
+        self, *args: Any, _reserve: bool = True, **kwargs: Any
+    ) -> AbstractAsyncContextManager[ReplicaSelection]:
+        """``async with``: a replica, and a slot of it for one ``dispatch`` inside the block.
+
+        The arguments are for routers that look at them; none does yet. Without ``_reserve`` no
+        slot is held, and there is nothing to dispatch to.
+        """
+        return choose_replica(self, _reserve)
+
+    def dispatch(self, selection: ReplicaSelection, *args: Any, **kwargs: Any) -> Any:
+        """Calls the method for which ``choose_replica`` held a slot, as ``remote`` does.
+
+        ValueError for another deployment's selection, RuntimeError for one without a slot or
+        dispatched before, ReplicaUnavailableError when the replica is gone.
+        """
+        return dispatch(self, selection, args, kwargs)
 
     def options(
         self,
@@ -352,14 +401,23 @@ class DeploymentHandle:
         ):
             if value not in (None, "cloudpickle"):
                 raise NotImplementedError(f"{option}={value!r} is accepted by Ray Serve but not here yet.")
-        changes = {
+        changes: dict[str, Any] = {
             "method_name": method_name,
             "multiplexed_model_id": multiplexed_model_id,
             "session_id": session_id,
             "stream": stream,
         }
         changed = replace(self._options, **{k: v for k, v in changes.items() if v is not None})
-        return DeploymentHandle(self._deployment_name, self._app_name, _options=changed)
+        return self._with(changed)
+
+    def _with(self, options: _HandleOptions) -> DeploymentHandle:
+        return DeploymentHandle(self._deployment_name, self._app_name, _options=options)
+
+    def shutdown(self) -> None:
+        """Nothing to do: the router is this process's, and its other handles use it."""
+
+    async def shutdown_async(self) -> None:
+        """As ``shutdown``."""
 
     def __getattr__(self, name: str) -> DeploymentHandle:
         if name.startswith("__") and name != "__call__":
@@ -370,8 +428,7 @@ class DeploymentHandle:
         """Calls the method; returns at once with a DeploymentResponse (a generator when streaming)."""
         context = request_context.get()
         request_id = context.request_id if context and context.request_id else str(uuid.uuid4())
-        kind = DeploymentResponseGenerator if self._options.stream else DeploymentResponse
-        response = kind(self.deployment_id, request_id)
+        response = self._kinds[self._options.stream](self.deployment_id, request_id)
         if context is not None:
             context.children.add(response)
         args = tuple(map(_unwrapped, args))
@@ -400,6 +457,7 @@ class DeploymentHandle:
             options.multiplexed_model_id,
             options.stream,
             _wire.dump_call(args, kwargs),
+            options.replica,
         )
         response._begin(call)
 
@@ -454,3 +512,8 @@ def default_app_name() -> Optional[str]:
     """The application of the replica this code runs in, or None."""
     replica = current_replica()
     return replica.app_name if replica else None
+
+
+# These call handles, and handles make them.
+from penstock.serve._broadcast import DeploymentBroadcastResponse  # noqa: E402
+from penstock.serve._selection import ReplicaSelection, choose_replica, dispatch  # noqa: E402

@@ -27,7 +27,7 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
             {.on_up = [this] { Join(); },
              .on_notice = {},
              .on_call =
-                 [this](const std::string& method, Message params, Peer::Respond respond) {
+                 [this](const std::string& method, const Message& params, Peer::Respond respond) {
                    OnCall(method, params.json, std::move(respond));
                  },
              .on_down = [] { base::LogWarning("controller_gone"); }}) {}
@@ -60,6 +60,8 @@ void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond 
     run(StopReplica(params));
   } else if (method == "proxy.start") {
     outcome = StartProxy(params);
+  } else if (method == "proxy.stop") {
+    return StopProxy([respond = std::move(respond)] { respond(Message{}); });
   } else if (method == "node.stop") {
     on_stop_();
   } else {
@@ -78,9 +80,9 @@ Status Agent::StartReplica(const Json& params) {
   if (!order.ok()) return order.status();
   const ReplicaId id = order->id;
   if (replicas_.contains(id)) return {};  // an order that came twice
-  auto replica = std::make_shared<ReplicaProcess>(
-      loop_, random_, context_, *std::move(order),
-      [this](const ReplicaEvent& event) { OnEvent(event); });
+  auto replica =
+      std::make_shared<ReplicaProcess>(loop_, random_, context_, *std::move(order),
+                                       [this](const ReplicaEvent& event) { OnEvent(event); });
   replicas_.emplace(id, replica);
   replica->Start();
   return {};
@@ -108,6 +110,7 @@ Status Agent::StopReplica(const Json& params) {
 
 // Bound here rather than in the proxy: the caller learns at once whether the address is free.
 Result<std::string> Agent::StartProxy(const Json& params) {
+  if (!proxy_stopping_.empty()) return Status(Code::kUnavailable, "the proxy is being stopped");
   if (proxy_) return base::LocalAddress(proxy_listener_);
   const auto order = ProxyOrderFrom(params);
   if (!order.ok()) return order.status();
@@ -116,19 +119,31 @@ Result<std::string> Agent::StartProxy(const Json& params) {
   proxy_listener_ = *std::move(listener);
   proxy_ = std::make_unique<Supervisor>(
       loop_, "proxy",
-      SpawnOptions{.argv = {context_.executable, "proxy", "--instance", context_.paths.folder,
-                            "--node", context_.node.id, "--ip", context_.node.ip, "--options",
-                            order->options.dump()},
-                   .variables = context_.environment,
-                   .folder = "",
-                   .log_path = context_.paths.logs() + "/proxy_stderr.log",
-                   .descriptors = {{proxy_listener_.get(), kListenerDescriptor}}});
+      SpawnOptions{
+          .argv = {context_.executable, "proxy", "--instance", context_.paths.folder, "--node",
+                   context_.node.id, "--ip", context_.node.ip, "--options", order->options.dump()},
+          .variables = context_.environment,
+          .folder = "",
+          .log_path = context_.paths.logs() + "/proxy_stderr.log",
+          .descriptors = {{proxy_listener_.get(), kListenerDescriptor}}});
   if (Status bad = proxy_->Start(); !bad.ok()) {
     proxy_.reset();
     proxy_listener_.Reset();
     return bad;
   }
   return base::LocalAddress(proxy_listener_);
+}
+
+// The address is free when the proxy has ended: it has the listener too.
+void Agent::StopProxy(std::function<void()> done) {
+  if (!proxy_) return done();
+  proxy_stopping_.push_back(std::move(done));
+  if (proxy_stopping_.size() > 1) return;
+  proxy_listener_.Reset();
+  proxy_->Stop([this] {
+    loop_.Dispose(std::shared_ptr<Supervisor>(std::move(proxy_)));  // it is calling us
+    for (const auto& stopped : std::exchange(proxy_stopping_, {})) stopped();
+  });
 }
 
 void Agent::OnEvent(const ReplicaEvent& event) {
@@ -149,15 +164,11 @@ void Agent::Reap(std::vector<int> others) const {
 void Agent::StopEverything(std::function<void()> done) {
   on_empty_ = std::move(done);
   for (const auto& [id, replica] : replicas_) replica->Stop(Duration::zero());
-  if (!proxy_) return FinishIfEmpty();
-  proxy_->Stop([this] {
-    proxy_stopped_ = true;
-    FinishIfEmpty();
-  });
+  StopProxy([this] { FinishIfEmpty(); });
 }
 
 void Agent::FinishIfEmpty() {
-  if (!replicas_.empty() || (proxy_ && !proxy_stopped_) || !on_empty_) return;
+  if (!replicas_.empty() || proxy_ || !on_empty_) return;
   std::exchange(on_empty_, nullptr)();
 }
 

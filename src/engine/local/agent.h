@@ -47,6 +47,7 @@ class Agent {
   Status ReconfigureReplica(const base::Json& params);
   Status StopReplica(const base::Json& params);
   Result<std::string> StartProxy(const base::Json& params);
+  void StopProxy(std::function<void()> done);
   void OnEvent(const ReplicaEvent& event);
   void FinishIfEmpty();
 
@@ -59,7 +60,7 @@ class Agent {
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
   std::unique_ptr<Supervisor> proxy_;
-  bool proxy_stopped_ = false;
+  std::vector<std::function<void()>> proxy_stopping_;  // to be called when it has ended
   base::ControlLink link_;
 };
 

@@ -83,7 +83,8 @@ Result<std::unique_ptr<Child>> Child::Spawn(base::Loop& loop, const SpawnOptions
                                             OnExit on_exit) {
   SpawnOptions options = wanted;
   int report[2];
-  if (::pipe2(report, O_CLOEXEC) != 0) return Internal(std::string("pipe: ") + std::strerror(errno));
+  if (::pipe2(report, O_CLOEXEC) != 0)
+    return Internal(std::string("pipe: ") + std::strerror(errno));
   base::UniqueFd read_end(report[0]);
   base::UniqueFd write_end(report[1]);
   Prepared prepared = Prepare(options);

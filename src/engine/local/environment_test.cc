@@ -34,7 +34,8 @@ TEST_P(Omp, FollowsRaysRule) {
   order.default_cpus = !row.num_cpus;
   Variables at_start;
   if (row.at_start != nullptr) at_start["OMP_NUM_THREADS"] = row.at_start;
-  if (row.in_runtime_env != nullptr) order.runtime_env.env_vars["OMP_NUM_THREADS"] = row.in_runtime_env;
+  if (row.in_runtime_env != nullptr)
+    order.runtime_env.env_vars["OMP_NUM_THREADS"] = row.in_runtime_env;
   const auto environment = MakeEnvironment(at_start, Node({{"CPU", Q(8)}}), order);
   EXPECT_EQ(environment.variables.at("OMP_NUM_THREADS"), row.value);
   EXPECT_EQ(environment.decided.at("OMP_NUM_THREADS").reason, row.reason);
@@ -60,7 +61,8 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(VisibleDevices, AreTheAssignedOnesAndFractionsShareAnId) {
   StartOrder order = Order({{"GPU", Q(0.5)}});
   order.allocation.devices["GPU"] = {{1, Q(0.5)}};
-  const auto environment = MakeEnvironment({{"CUDA_VISIBLE_DEVICES", "0,1,2"}}, Node({{"GPU", Q(2)}}), order);
+  const auto environment =
+      MakeEnvironment({{"CUDA_VISIBLE_DEVICES", "0,1,2"}}, Node({{"GPU", Q(2)}}), order);
   EXPECT_EQ(environment.variables.at("CUDA_VISIBLE_DEVICES"), "1");
   EXPECT_EQ(environment.decided.at("CUDA_VISIBLE_DEVICES").reason, "assigned GPU 1");
 }
@@ -70,14 +72,17 @@ TEST(VisibleDevices, CarryTheIdsOfTheParentsMask) {
   node.device_ids["GPU"] = {"GPU-aaaa", "GPU-bbbb"};
   StartOrder order = Order({{"GPU", Q(2)}});
   order.allocation.devices["GPU"] = {{0, Q(1)}, {1, Q(1)}};
-  EXPECT_EQ(MakeEnvironment({}, node, order).variables.at("CUDA_VISIBLE_DEVICES"), "GPU-aaaa,GPU-bbbb");
+  EXPECT_EQ(MakeEnvironment({}, node, order).variables.at("CUDA_VISIBLE_DEVICES"),
+            "GPU-aaaa,GPU-bbbb");
 }
 
 TEST(VisibleDevices, AreLeftAloneWithoutADeviceUnlessRaysSwitchIsSet) {
   const auto node = Node({{"GPU", Q(2)}});
   const StartOrder order = Order({{"CPU", Q(1)}});
   EXPECT_FALSE(MakeEnvironment({}, node, order).variables.contains("CUDA_VISIBLE_DEVICES"));
-  EXPECT_EQ(MakeEnvironment({{"CUDA_VISIBLE_DEVICES", "3"}}, node, order).variables.at("CUDA_VISIBLE_DEVICES"), "3");
+  EXPECT_EQ(MakeEnvironment({{"CUDA_VISIBLE_DEVICES", "3"}}, node, order)
+                .variables.at("CUDA_VISIBLE_DEVICES"),
+            "3");
   const Variables old{{"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1"}};
   EXPECT_EQ(MakeEnvironment(old, node, order).variables.at("CUDA_VISIBLE_DEVICES"), "");
 }
@@ -128,13 +133,15 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(VisibleDevices, TpuVariableIsUnsetWhenAllChipsAreAssigned) {
   StartOrder order = Order({{"TPU", Q(1)}});
   order.allocation.devices["TPU"] = {{0, Q(1)}};
-  EXPECT_FALSE(MakeEnvironment({}, Node({{"TPU", Q(1)}}), order).variables.contains("TPU_VISIBLE_CHIPS"));
+  EXPECT_FALSE(
+      MakeEnvironment({}, Node({{"TPU", Q(1)}}), order).variables.contains("TPU_VISIBLE_CHIPS"));
 }
 
 TEST(RuntimeEnv, VariablesWinOverTheNodesAndPathsComeFirst) {
   StartOrder order = Order({});
   order.runtime_env = {.env_vars = {{"A", "mine"}}, .working_dir = "/w", .py_modules = {"/m/mod"}};
-  const auto environment = MakeEnvironment({{"A", "node's"}, {"B", "b"}, {"PYTHONPATH", "/p"}}, Node({}), order);
+  const auto environment =
+      MakeEnvironment({{"A", "node's"}, {"B", "b"}, {"PYTHONPATH", "/p"}}, Node({}), order);
   EXPECT_EQ(environment.variables.at("A"), "mine");
   EXPECT_EQ(environment.variables.at("B"), "b");
   EXPECT_EQ(environment.variables.at("PYTHONPATH"), "/w:/m:/p");

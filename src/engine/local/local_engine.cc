@@ -22,7 +22,9 @@ void LocalEngine::Order(const NodeId& node, const std::string& method, Json para
   });
 }
 
-void LocalEngine::Start(const StartOrder& order) { Order(order.node, "replica.start", ToJson(order)); }
+void LocalEngine::Start(const StartOrder& order) {
+  Order(order.node, "replica.start", ToJson(order));
+}
 
 void LocalEngine::Reconfigure(const ReconfigureOrder& order) {
   Order(order.node, "replica.reconfigure", ToJson(order));
@@ -43,6 +45,14 @@ void LocalEngine::StartProxy(const NodeId& node, const ProxyOrder& order,
                         if (!answer.ok()) return done(answer.status());
                         done(answer->json.value("address", ""));
                       });
+}
+
+void LocalEngine::StopProxy(const NodeId& node, std::function<void(Status)> done) {
+  const auto agent = agents_.find(node);
+  if (agent == agents_.end()) return done(Status(Code::kUnavailable, "the proxy's node is gone"));
+  agent->second->Call(
+      "proxy.stop", {Json::object(), ""},
+      [done = std::move(done)](const Result<Message>& answer) { done(answer.status()); });
 }
 
 bool LocalEngine::OnCall(const std::shared_ptr<Peer>& peer, const std::string& method,

@@ -22,6 +22,7 @@ class LocalEngine final : public Engine {
   void Stop(const StopOrder& order) override;
   void StartProxy(const NodeId& node, const ProxyOrder& order,
                   std::function<void(Result<std::string>)> done) override;
+  void StopProxy(const NodeId& node, std::function<void(Status)> done) override;
   void StopNode(const NodeId& node) override;
 
   // What an agent says. True when the method was one of an agent's.

@@ -5,9 +5,12 @@
 #include <functional>
 #include <utility>
 
+#include "base/message.h"
+
 namespace penstock::engine::local {
 namespace {
 
+using base::Whole;
 using Json = nlohmann::json;
 using Kind = ReplicaEvent::Kind;
 
@@ -38,8 +41,19 @@ Json AmountsJson(const resources::ResourceSet& set) {
 
 resources::ResourceSet AmountsFrom(const Json& json) {
   resources::ResourceSet set;
-  for (const auto& [name, steps] : json.items()) set.Set(name, Quantity::Raw(steps));
+  for (const auto& [name, steps] : json.items()) {
+    set.Set(name, Quantity::Raw(Whole<std::int64_t>(steps)));
+  }
   return set;
+}
+
+// kInvalidArgument for an amount that no node has: sums of those overflow.
+Status CheckAmounts(const char* what, const resources::ResourceSet& set) {
+  for (const auto& [name, amount] : set.amounts()) {
+    if (amount >= Quantity() && amount <= Quantity::Units(Quantity::kMaxUnits)) continue;
+    return InvalidArgument(std::string(what) + ": amount of " + name + " is out of range");
+  }
+  return {};
 }
 
 ReplicaId IdFrom(const Json& json) {
@@ -51,16 +65,16 @@ resources::Allocation AllocationFrom(const Json& json) {
   for (const auto& [resource, shares] : json.at("devices").items()) {
     for (const Json& share : shares) {
       allocation.devices[resource].push_back(
-          {share.at("device"), Quantity::Raw(share.at("share"))});
+          {Whole<std::size_t>(share.at("device")),
+           Quantity::Raw(Whole<std::int64_t>(share.at("share")))});
     }
   }
   return allocation;
 }
 
 Json RuntimeEnvJson(const RuntimeEnv& env) {
-  return {{"env_vars", env.env_vars},
-          {"working_dir", env.working_dir},
-          {"py_modules", env.py_modules}};
+  return {
+      {"env_vars", env.env_vars}, {"working_dir", env.working_dir}, {"py_modules", env.py_modules}};
 }
 
 RuntimeEnv RuntimeEnvFrom(const Json& json) {
@@ -78,12 +92,12 @@ StartOrder StartFrom(const Json& json) {
           .launch = json.at("launch"),
           .options = json.at("options"),
           .runtime_env = RuntimeEnvFrom(json.at("runtime_env")),
-          .max_ongoing_requests = json.at("max_ongoing_requests"),
+          .max_ongoing_requests = Whole<int>(json.at("max_ongoing_requests")),
           .user_config = json.at("user_config").dump(),
           .health_check_period_s = json.at("health_check_period_s"),
           .health_check_timeout_s = json.at("health_check_timeout_s"),
-          .rank = json.at("rank"),
-          .world_size = json.at("world_size")};
+          .rank = Whole<int>(json.at("rank")),
+          .world_size = Whole<int>(json.at("world_size"))};
 }
 
 resources::NodeSpec NodeFrom(const Json& json) {
@@ -107,9 +121,12 @@ Json ToJson(const ReplicaId& id) {
 }
 
 Json ToJson(const resources::NodeSpec& node) {
-  Json json = {{"id", node.id},           {"name", node.name},
-               {"ip", node.ip},           {"is_head", node.is_head},
-               {"labels", Json::object()}, {"device_ids", Json::object()},
+  Json json = {{"id", node.id},
+               {"name", node.name},
+               {"ip", node.ip},
+               {"is_head", node.is_head},
+               {"labels", Json::object()},
+               {"device_ids", Json::object()},
                {"gpu_vendor", node.gpu_vendor}};
   json["total"] = AmountsJson(node.total);
   for (const auto& [key, value] : node.labels) json["labels"][key] = value;
@@ -182,11 +199,17 @@ Json ToJson(const AdoptedReplica& replica) {
 }
 
 Result<resources::NodeSpec> NodeSpecFrom(const Json& json) {
-  return Parse<resources::NodeSpec>("node", json, NodeFrom);
+  auto node = Parse<resources::NodeSpec>("node", json, NodeFrom);
+  if (!node.ok()) return node;
+  const Status bad = CheckAmounts("node", node->total);
+  return bad.ok() ? std::move(node) : bad;
 }
 
 Result<StartOrder> StartOrderFrom(const Json& json) {
-  return Parse<StartOrder>("start order", json, StartFrom);
+  auto order = Parse<StartOrder>("start order", json, StartFrom);
+  if (!order.ok()) return order;
+  const Status bad = CheckAmounts("start order", order->allocation.amounts);
+  return bad.ok() ? std::move(order) : bad;
 }
 
 Result<ReconfigureOrder> ReconfigureOrderFrom(const Json& json) {
@@ -194,7 +217,7 @@ Result<ReconfigureOrder> ReconfigureOrderFrom(const Json& json) {
     ReconfigureOrder order{.id = IdFrom(j.at("replica")),
                            .node = j.at("node"),
                            .options = j.at("options"),
-                           .max_ongoing_requests = j.at("max_ongoing_requests"),
+                           .max_ongoing_requests = Whole<int>(j.at("max_ongoing_requests")),
                            .user_config_changed = j.contains("user_config"),
                            .health_check_period_s = j.at("health_check_period_s"),
                            .health_check_timeout_s = j.at("health_check_timeout_s")};
@@ -213,20 +236,20 @@ Result<StopOrder> StopOrderFrom(const Json& json) {
 
 Result<ProxyOrder> ProxyOrderFrom(const Json& json) {
   return Parse<ProxyOrder>("proxy order", json, [](const Json& j) {
-    return ProxyOrder{.host = j.at("host"), .port = j.at("port"), .options = j.at("options")};
+    return ProxyOrder{
+        .host = j.at("host"), .port = Whole<int>(j.at("port")), .options = j.at("options")};
   });
 }
 
 Result<ReplicaEvent> ReplicaEventFrom(const Json& json) {
-  const std::string kind = json.is_object() ? json.value("kind", "") : "";
+  const Json kind = json.is_object() ? json.value("kind", Json()) : Json();
   if (std::none_of(kKinds.begin(), kKinds.end(),
                    [&](const auto& known) { return kind == known.second; })) {
-    return InvalidArgument("replica event: unknown kind '" + kind + "'");
+    return InvalidArgument("replica event: unknown kind " + kind.dump());
   }
   return Parse<ReplicaEvent>("replica event", json, [](const Json& j) {
-    ReplicaEvent event{.id = IdFrom(j.at("replica")),
-                       .message = j.at("message"),
-                       .facts = j.at("facts")};
+    ReplicaEvent event{
+        .id = IdFrom(j.at("replica")), .message = j.at("message"), .facts = j.at("facts")};
     for (const auto& [value, name] : kKinds) {
       if (j.at("kind") == name) event.kind = value;
     }
@@ -235,12 +258,15 @@ Result<ReplicaEvent> ReplicaEventFrom(const Json& json) {
 }
 
 Result<AdoptedReplica> AdoptedReplicaFrom(const Json& json) {
-  return Parse<AdoptedReplica>("adopted replica", json, [](const Json& j) {
+  auto replica = Parse<AdoptedReplica>("adopted replica", json, [](const Json& j) {
     return AdoptedReplica{.order = StartFrom(j.at("order")),
                           .ready = j.at("ready"),
                           .stopping = j.at("stopping"),
                           .facts = j.at("facts")};
   });
+  if (!replica.ok()) return replica;
+  const Status bad = CheckAmounts("adopted replica", replica->order.allocation.amounts);
+  return bad.ok() ? std::move(replica) : bad;
 }
 
 }  // namespace penstock::engine::local

@@ -19,7 +19,8 @@ nlohmann::json ToJson(const ProxyOrder& order);
 nlohmann::json ToJson(const ReplicaEvent& event);
 nlohmann::json ToJson(const AdoptedReplica& replica);
 
-// Inverses; kInvalidArgument when a field is missing or of the wrong type.
+// Inverses; kInvalidArgument when a field is missing or of the wrong type, or an amount is one
+// that no node has.
 Result<resources::NodeSpec> NodeSpecFrom(const nlohmann::json& json);
 Result<StartOrder> StartOrderFrom(const nlohmann::json& json);
 Result<ReconfigureOrder> ReconfigureOrderFrom(const nlohmann::json& json);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <sstream>
 #include <utility>
@@ -71,6 +72,23 @@ void ReapOrphans(const std::vector<int>& cared_for) {
     if (!stat || stat->parent != self || stat->state != 'Z') continue;
     if (std::find(cared_for.begin(), cared_for.end(), pid) != cared_for.end()) continue;
     ::waitpid(pid, nullptr, WNOHANG);
+  }
+}
+
+void EndDescendants() {
+  const int self = ::getpid();
+  while (true) {
+    bool any = false;
+    for (const int pid : AllPids()) {
+      const auto stat = ReadStat(pid);
+      // A child's id is nobody else's before it was waited for.
+      any = (stat && stat->parent == self && ::kill(pid, SIGKILL) == 0) || any;
+    }
+    if (!any) return;
+    while (::waitpid(-1, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
   }
 }
 

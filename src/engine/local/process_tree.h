@@ -24,6 +24,11 @@ std::vector<int> FindTree(int leader, const std::string& mark);
 // not stay as zombies. `cared_for` are those that somebody watches.
 void ReapOrphans(const std::vector<int>& cared_for);
 
+// Kills the children of this process and what then becomes its child, until it has none: the
+// whole of what it started, because orphans of a subreaper's tree come to the subreaper. Waits
+// for it. Leaves only what this user may not kill.
+void EndDescendants();
+
 // Kills a tree and calls `done` once nothing of it is left. Destroying it gives up.
 class TreeKiller {
  public:

@@ -25,7 +25,8 @@ constexpr std::size_t kTailBytes = 4000;
 std::string FileName(const std::string& text) {
   std::string name;
   for (const char c : text) {
-    const bool fit = c > ' ' && c < 127 && std::string_view("<>:\"/\\|?*").find(c) == std::string::npos;
+    const bool fit =
+        c > ' ' && c < 127 && std::string_view("<>:\"/\\|?*").find(c) == std::string::npos;
     name += fit ? c : '_';
   }
   return name;
@@ -215,8 +216,8 @@ void ReplicaProcess::OnExit(const std::string& how) {
   if (control_) control_->Close();
   const int leader = child_ ? child_->pid() : -1;
   const auto finished = [this, cause] { Tell(Kind::kStopped, cause); };
-  killer_ = std::make_unique<TreeKiller>(loop_, leader,
-                                         std::string(kMark) + "=" + order_.id.unique, finished);
+  killer_ = std::make_unique<TreeKiller>(loop_, leader, std::string(kMark) + "=" + order_.id.unique,
+                                         finished);
 }
 
 std::string ReplicaProcess::LogTail() const {
@@ -229,7 +230,8 @@ void ReplicaProcess::Tell(Kind kind, const std::string& message) {
 }
 
 AdoptedReplica ReplicaProcess::Describe() const {
-  return {.order = order_, .ready = ready_, .stopping = stopping_ || start_failed_, .facts = facts_};
+  return {
+      .order = order_, .ready = ready_, .stopping = stopping_ || start_failed_, .facts = facts_};
 }
 
 }  // namespace penstock::engine::local

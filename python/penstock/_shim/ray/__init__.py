@@ -11,7 +11,6 @@ from penstock._objects import ObjectRef, get, put
 from penstock._ray.cluster import available_resources, cluster_resources, get_gpu_ids, nodes
 from penstock._ray.init import ClientContext, init, is_initialized, shutdown
 from penstock._ray.runtime_context import get_runtime_context
-
 from ray import exceptions
 
 # The version of Ray whose Serve this follows.

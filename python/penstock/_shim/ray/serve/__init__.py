@@ -1,5 +1,7 @@
-"""Ray Serve's name for ``penstock.serve``."""
+"""Ray Serve's names; everything is penstock.serve."""
 
 from penstock.serve import *  # noqa: F403
-from penstock.serve import __all__ as __all__
-from penstock.serve import _run, _run_many  # noqa: F401
+from penstock.serve import __all__, _run, _run_many  # noqa: F401
+
+# Scripts read them as attributes too: `serve.exceptions.BackPressureError`.
+from ray.serve import api, config, context, exceptions, handle, schema  # noqa: F401
