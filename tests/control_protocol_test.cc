@@ -104,6 +104,27 @@ TEST_F(ControlProtocolTest, ABadCallIsRefusedAndChangesNothing) {
   EXPECT_EQ(State(), before);
 }
 
+// Books that do not add up would give a device twice.
+TEST_F(ControlProtocolTest, ANodeWhoseReplicasHoldMoreThanItHasIsRefused) {
+  const resources::NodeSpec node{
+      .id = "n", .name = "n", .ip = "127.0.0.1", .total = {{"GPU", kOneUnit}}};
+  engine::AdoptedReplica replica{.ready = true};
+  replica.order.id = {{"a", "d"}, "r"};
+  replica.order.allocation.amounts.Set("GPU", kOneUnit);
+  replica.order.allocation.devices["GPU"] = {{0, kOneUnit}};
+  Json params = {{"node", engine::local::ToJson(node)}};
+  for (const char* unique : {"r1", "r2"}) {
+    replica.order.id.unique = unique;
+    params["replicas"].push_back(engine::local::ToJson(replica));
+  }
+  const Json before = State();
+  const auto answer = Call("node.join", params);
+  EXPECT_EQ(answer.status().code(), Code::kInvalidArgument);
+  EXPECT_NE(answer.status().message().find("holds more than there is on its node"),
+            std::string::npos);
+  EXPECT_EQ(State(), before);
+}
+
 TEST_F(ControlProtocolTest, ABadNoticeEndsItsConnectionAndChangesNothing) {
   const Json before = State();
   const auto epoch = controller_.routes().epoch();

@@ -107,7 +107,6 @@ def test_the_defaults_of_serve_may_be_said(deploy: Deployer) -> None:
             "external_scaler_enabled",
             lambda: serve.run(Probe.bind(), external_scaler_enabled=True),
         ),
-        ("_local_testing_mode", lambda: serve.run(Probe.bind(), _local_testing_mode=True)),
         ("logging_config", lambda: serve.run(Probe.bind(), logging_config={"encoding": "JSON"})),
         ("ssl_keyfile", lambda: serve.start(http_options={"ssl_keyfile": "/key"})),
     ],

@@ -174,39 +174,49 @@ void Controller::OnNodeUp(const resources::NodeSpec& node,
 
 void Controller::Adopt(const NodeId& node, const engine::AdoptedReplica& adopted) {
   const engine::StartOrder& order = adopted.order;
-  auto& resources = state_.cluster.Find(node)->resources;
-  resources.Take(order.allocation);
+  state_.cluster.Find(node)->resources.Take(order.allocation);
   const auto found = state_.deployments.find(order.id.deployment);
   const auto spec = config::SpecFromOptions(order.id.deployment.name, order.options);
+  const bool known = found != state_.deployments.end() && spec.ok();
+  if (known) {
+    Resume(found->second, node, adopted, *spec);
+  } else {
+    strays_[order.id] = {node, order.allocation};
+  }
   // One that drains has been given its time; what failed to start or is nobody's has none.
   const bool drains = adopted.stopping && adopted.ready;
-  const bool known = found != state_.deployments.end() && spec.ok();
   if ((adopted.stopping || !known) && !drains) ports_.engine.Stop({.id = order.id, .node = node});
-  if (!known) {
-    strays_[order.id] = {node, order.allocation};
-    return;
-  }
+}
+
+void Controller::Resume(Deployment& deployment, const NodeId& node,
+                        const engine::AdoptedReplica& adopted, const DeploymentSpec& spec) {
+  const engine::StartOrder& order = adopted.order;
   ReplicaState state = adopted.ready ? ReplicaState::kRunning : ReplicaState::kStarting;
   if (adopted.stopping) state = ReplicaState::kStopping;
-  Replica replica{.unique = order.id.unique,
-                  .state = state,
-                  .code_version = order.code_version,
-                  .spec = *spec,
-                  .rank = order.rank,
-                  .placed = true,
-                  .node = node,
-                  .allocation = order.allocation,
-                  .since = ports_.clock.Now(),
-                  .started_unix = ports_.clock.UnixSeconds(),
-                  .facts = adopted.facts};
-  Deployment& deployment = found->second;
-  deployment.replicas.push_back(std::move(replica));
-  if (adopted.ready &&
-      MatchVersion(deployment.replicas.back(), deployment.target) != VersionMatch::kOld) {
+  deployment.replicas.push_back({.unique = order.id.unique,
+                                 .state = state,
+                                 .code_version = order.code_version,
+                                 .spec = spec,
+                                 .rank = order.rank,
+                                 .placed = true,
+                                 .node = node,
+                                 .allocation = order.allocation,
+                                 .since = ports_.clock.Now(),
+                                 .started_unix = ports_.clock.UnixSeconds(),
+                                 .facts = adopted.facts});
+  const Replica& replica = deployment.replicas.back();
+  if (adopted.ready && MatchVersion(replica, deployment.target) != VersionMatch::kOld) {
     deployment.target_started = true;
   }
   Touch(deployment.id);
   routes_touched_.insert(deployment.id);
+}
+
+// Those that did not come back in time are not waited for again.
+void Controller::ForgetMissingNodes() {
+  for (const NodeId& missing : std::exchange(expected_nodes_, {})) {
+    writes_.push_back({kNodePrefix + missing, std::nullopt});
+  }
 }
 
 void Controller::OnNodeDown(const NodeId& node, const std::string& why) {

@@ -154,6 +154,9 @@ class Controller final : public engine::EngineListener {
   std::string FailureOf(const App& app) const;
   void Save();
   void Adopt(const NodeId& node, const engine::AdoptedReplica& adopted);
+  void Resume(Deployment& deployment, const NodeId& node, const engine::AdoptedReplica& adopted,
+              const DeploymentSpec& spec);
+  void ForgetMissingNodes();
   void ForgetReplica(const ReplicaId& id, const std::string& cause);
   route::DeploymentRoute RouteOf(const Deployment& deployment) const;
   std::vector<route::HttpRoute> HttpRoutes() const;

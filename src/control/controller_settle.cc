@@ -27,6 +27,7 @@ void Controller::Settle() {
     wake_ = recovery_deadline_;
     return;
   }
+  ForgetMissingNodes();
   std::erase_if(touched_later_, [&](const auto& entry) {
     if (entry.second > now) return false;
     touched_.insert(entry.first);

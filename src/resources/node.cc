@@ -111,16 +111,32 @@ bool NodeResources::CouldEverFit(const ResourceSet& demand) const {
   return std::holds_alternative<Allocation>(NodeResources(spec_).Fit(demand));
 }
 
+bool NodeResources::Holds(const Allocation& allocation) const {
+  for (const auto& [name, amount] : allocation.amounts.amounts()) {
+    const auto devices = allocation.devices.find(name);
+    if (devices == allocation.devices.end()) {
+      const Quantity free = IsImplicit(name) ? Free(name) : free_.Get(name);
+      if (amount > free) return false;
+      continue;
+    }
+    auto shares = FreeShares(name);  // a device may be in it twice
+    for (const DeviceShare& given : devices->second) {
+      const bool fits = given.device < shares.size() && given.share > Quantity() &&
+                        given.share <= shares[given.device];
+      if (!fits) return false;
+      shares[given.device] -= given.share;
+    }
+  }
+  return true;
+}
+
 void NodeResources::Take(const Allocation& allocation) {
+  PENSTOCK_CHECK(Holds(allocation));
   for (const auto& [name, amount] : allocation.amounts.amounts()) {
     if (const auto devices = allocation.devices.find(name); devices != allocation.devices.end()) {
       auto& shares = shares_[name];
-      for (const DeviceShare& given : devices->second) {
-        PENSTOCK_CHECK(given.device < shares.size() && shares[given.device] >= given.share);
-        shares[given.device] -= given.share;
-      }
+      for (const DeviceShare& given : devices->second) shares[given.device] -= given.share;
     } else if (IsImplicit(name)) {
-      PENSTOCK_CHECK(Free(name) >= amount);
       implicit_.Set(name, implicit_.Get(name) + amount);
     } else {
       free_.Subtract({{name, amount}});

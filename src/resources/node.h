@@ -82,7 +82,10 @@ class NodeResources {
   // True when an empty node of this size would hold `demand`.
   bool CouldEverFit(const ResourceSet& demand) const;
 
-  // Pre: every amount and share is free (checked; a breach aborts).
+  // True when every amount and share of it is free.
+  bool Holds(const Allocation& allocation) const;
+
+  // Pre: Holds(allocation) (checked; a breach aborts).
   void Take(const Allocation& allocation);
 
   // Inverse of Take. Pre: it was taken and not yet given back (checked).

@@ -113,6 +113,24 @@ TEST(NodeResourcesDeathTest, OneDeviceIsNeverGivenTwice) {
   EXPECT_DEATH(node.GiveBack(fit), "broken invariant");
 }
 
+TEST(NodeResources, HoldsWhatIsFreeDeviceByDevice) {
+  NodeResources node = NodeWith({{"CPU", Q(2)}, {"GPU", Q(2)}});
+  const auto gpus = [](std::vector<DeviceShare> shares) {
+    Allocation allocation{.amounts = {{"GPU", Q(1)}}};
+    allocation.devices["GPU"] = std::move(shares);
+    return allocation;
+  };
+  EXPECT_TRUE(node.Holds({.amounts = {{"CPU", Q(2)}}}));
+  EXPECT_FALSE(node.Holds({.amounts = {{"CPU", Q(3)}}}));
+  EXPECT_FALSE(node.Holds({.amounts = {{"widget", Q(1)}}}));
+  EXPECT_TRUE(node.Holds(gpus({{0, Q(0.5)}, {0, Q(0.5)}})));
+  EXPECT_FALSE(node.Holds(gpus({{0, Q(0.5)}, {0, Q(0.6)}})));
+  EXPECT_FALSE(node.Holds(gpus({{2, Q(1)}})));
+  EXPECT_FALSE(node.Holds(gpus({{0, Q(-1)}})));
+  node.Take(gpus({{1, Q(0.5)}}));
+  EXPECT_FALSE(node.Holds(gpus({{1, Q(1)}})));
+}
+
 TEST(NodeResources, EveryNodeHasOneOfEachImplicitResource) {
   NodeResources node = NodeWith({{"CPU", Q(8)}});
   const std::string implicit = std::string(kImplicitPrefix) + "app:d";

@@ -125,6 +125,9 @@ TEST(Recovery, RoutersAreToldNothingUntilTheNodesAreBack) {
   const auto& route = sim.routers.table.at({"a", "d"});
   ASSERT_EQ(route.replicas.size(), 2u);
   for (const auto& replica : route.replicas) EXPECT_EQ(replica.node, head);
+  sim.ReplaceController();
+  sim.Rejoin(head);
+  EXPECT_FALSE(sim.controller->Recovering()) << "the second is not waited for again";
 }
 
 TEST(Recovery, AReplicaThatDrainsMayFinish) {

@@ -82,7 +82,9 @@ void DecideDevices(ReplicaEnvironment& out, const resources::NodeSpec& node,
     for (const std::string& id : ids->second) shown.push_back(std::string(family->id_prefix) + id);
     Decide(out, name, Joined(shown), "assigned " + resource + " " + Joined(ids->second));
     if (resource == "TPU") {
-      DecideTpuBounds(out, ids->second.size(), static_cast<std::size_t>(total.Floor()));
+      // A node that was shown some chips does not have the host's, however many it gives away.
+      const bool all = !node.device_ids.contains(resource);
+      DecideTpuBounds(out, ids->second.size(), all ? static_cast<std::size_t>(total.Floor()) : 0);
     }
   }
 }

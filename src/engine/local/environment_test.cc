@@ -135,6 +135,12 @@ TEST(VisibleDevices, TpuVariableIsUnsetWhenAllChipsAreAssigned) {
   order.allocation.devices["TPU"] = {{0, Q(1)}};
   EXPECT_FALSE(
       MakeEnvironment({}, Node({{"TPU", Q(1)}}), order).variables.contains("TPU_VISIBLE_CHIPS"));
+  // All that the node was shown is not all of the host.
+  auto part = Node({{"TPU", Q(1)}});
+  part.device_ids["TPU"] = {"3"};
+  const auto shown = MakeEnvironment({{"TPU_VISIBLE_CHIPS", "3"}}, part, order).variables;
+  EXPECT_EQ(shown.at("TPU_VISIBLE_CHIPS"), "3");
+  EXPECT_EQ(shown.at("TPU_CHIPS_PER_HOST_BOUNDS"), "1,1,1");
 }
 
 TEST(RuntimeEnv, VariablesWinOverTheNodesAndPathsComeFirst) {

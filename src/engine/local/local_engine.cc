@@ -75,6 +75,14 @@ Status LocalEngine::Join(const std::shared_ptr<Peer>& peer, const Json& params) 
     if (!replica.ok()) return replica.status();
     replicas.push_back(*std::move(replica));
   }
+  resources::NodeResources node_resources(*node);
+  for (const AdoptedReplica& replica : replicas) {
+    if (!node_resources.Holds(replica.order.allocation)) {
+      return InvalidArgument("node.join: " + replica.order.id.ToString() +
+                             " holds more than there is on its node");
+    }
+    node_resources.Take(replica.order.allocation);
+  }
   agents_[node->id] = peer;
   listener_->OnNodeUp(*node, replicas);
   return {};
