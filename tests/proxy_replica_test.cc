@@ -1,8 +1,6 @@
 // HTTP clients on raw sockets, the real proxy, a scripted replica.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <memory>
 #include <string>
@@ -12,50 +10,16 @@
 #include "proxy/server.h"
 #include "replica/runtime.h"
 #include "route/router.h"
+#include "support/http_client.h"
 #include "support/loop_fixture.h"
 #include "support/scripted_code.h"
 
 namespace penstock {
 namespace {
 
+using Client = testing_support::HttpClient;
 using testing_support::AnswerHttp;
 using testing_support::ScriptedCode;
-
-// One TCP connection, driven by the test's loop.
-class Client {
- public:
-  explicit Client(int port) {
-    fd_ = base::UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<std::uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    void* raw = &address;
-    EXPECT_EQ(::connect(fd_.get(), static_cast<sockaddr*>(raw), sizeof address), 0);
-  }
-
-  void Send(std::string_view text) {
-    ASSERT_EQ(::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(text.size()));
-  }
-
-  // Reads what is there, without waiting. False at the end of the connection.
-  bool Read() {
-    char bytes[65536];
-    const auto n = ::recv(fd_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
-    if (n > 0) text.append(bytes, static_cast<std::size_t>(n));
-    if (n == 0) closed = true;
-    return n > 0;
-  }
-
-  void Close() { fd_.Reset(); }
-
-  std::string text;
-  bool closed = false;
-
- private:
-  base::UniqueFd fd_;
-};
 
 class ProxyTest : public testing_support::LoopTest {
  protected:

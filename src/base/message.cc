@@ -22,6 +22,29 @@ constexpr std::array<std::pair<Code, const char*>, 12> kCodeNames{{
     {Code::kInternal, "internal"},
 }};
 
+// Whoever handles JSON recurses, the library's dump() too: a text of brackets must not be what
+// decides how deep. Python's own parser stops at about a thousand.
+constexpr int kDeepest = 500;
+
+bool IsTooDeep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepest) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 const char* CodeName(Code code) {
@@ -51,6 +74,7 @@ Result<Message> DecodeMessage(std::string_view payload) {
   WireReader reader(payload);
   const std::string_view text = reader.GetString();
   if (!reader.ok()) return InvalidArgument("control message is cut short");
+  if (IsTooDeep(text)) return InvalidArgument("control message is nested too deeply");
   Message message;
   message.json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (message.json.is_discarded()) return InvalidArgument("control message is not JSON");

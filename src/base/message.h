@@ -26,7 +26,7 @@ struct Message {
 // The payload of a kControl frame: u32 size of the JSON text, the text, the blob.
 std::string EncodeMessage(const Message& message);
 
-// kInvalidArgument when the payload is not one.
+// kInvalidArgument when the payload is not one, or nests deeper than 500 levels.
 Result<Message> DecodeMessage(std::string_view payload);
 
 // The code's stable wire name, e.g. "invalid_argument".
