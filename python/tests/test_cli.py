@@ -296,14 +296,6 @@ def test_a_node_that_is_ended_takes_its_replicas_with_it(deploy: Deployer, insta
     assert app.status() != "RUNNING"
 
 
-GONE = pytest.mark.xfail(
-    strict=True,
-    reason="a node that is gone is forgotten (src/control/controller.cc, OnNodeDown: "
-    "Cluster::Leave erases it; nothing sets ClusterNode::alive)",
-)
-
-
-@GONE
 def test_a_node_that_is_gone_is_shown_as_such(instance: Instance) -> None:
     node = instance.add_node("--num-cpus=1")
     instance.end_node(node, signal.SIGKILL)
@@ -311,7 +303,6 @@ def test_a_node_that_is_gone_is_shown_as_such(instance: Instance) -> None:
     assert {n["NodeID"]: n["Alive"] for n in ray.nodes()}[node.id] is False
 
 
-@GONE
 def test_a_node_does_not_get_the_name_of_another(instance: Instance) -> None:
     first = instance.add_node("--num-cpus=1")
     instance.add_node("--num-cpus=1")

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -126,12 +127,23 @@ int StartHead(const StartFlags& flags) {
   return Run(std::move(arguments), flags.block, paths->folder);
 }
 
+// One that no node has or had: the head's is 1. Those that died are listed too.
+std::size_t NextNumber(const base::Json& nodes) {
+  std::size_t highest = nodes.size();
+  for (const auto& node : nodes) {
+    const auto name = node.at("name").get<std::string>();
+    std::size_t number = 0;
+    if (std::sscanf(name.c_str(), "node-%zu", &number) == 1) highest = std::max(highest, number);
+  }
+  return highest + 1;
+}
+
 int JoinHead(const StartFlags& flags) {
   const auto info = base::FindInstance(flags.address);
   if (!info.ok()) return Fail(info.status().message());
   const auto cluster = base::CallOnce(info->folder, "cluster.resources", {});
   if (!cluster.ok()) return Fail(cluster.status().message());
-  const auto number = cluster->json.at("nodes").size() + 1;
+  const auto number = NextNumber(cluster->json.at("nodes"));
   std::vector<std::string> arguments = {"--instance", info->folder};
   // Every logical node has a loopback address of its own, by which `node:<ip>` can name it.
   if (flags.node.ip.empty()) {

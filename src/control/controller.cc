@@ -159,7 +159,7 @@ void Controller::OnLoad(const LoadReport& report) { autoscaler_.Note(report, por
 
 void Controller::OnNodeUp(const resources::NodeSpec& node,
                           const std::vector<engine::AdoptedReplica>& replicas) {
-  if (state_.cluster.Find(node.id) != nullptr) OnNodeDown(node.id, "it joined anew");
+  OnNodeDown(node.id, "it joined anew");  // of no effect unless it is thought to be alive
   state_.cluster.Join(node);
   expected_nodes_.erase(node.id);
   writes_.push_back({kNodePrefix + node.id, Json(node.name).dump()});
@@ -220,7 +220,8 @@ void Controller::ForgetMissingNodes() {
 }
 
 void Controller::OnNodeDown(const NodeId& node, const std::string& why) {
-  if (state_.cluster.Find(node) == nullptr) return;
+  const auto* known = state_.cluster.Find(node);
+  if (known == nullptr || !known->alive) return;
   base::LogWarning("node_down", {{"id", node}, {"why", why}});
   std::vector<ReplicaId> lost;
   for (const auto& [id, deployment] : state_.deployments) {

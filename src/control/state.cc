@@ -19,6 +19,7 @@ resources::Demand DemandOf(const Deployment& deployment) {
 NodeFacts FactsOf(const State& state) {
   NodeFacts facts;
   for (const auto& node : state.cluster.nodes()) {
+    if (!node.alive) continue;
     const auto& spec = node.resources.spec();
     facts[spec.id] = {.is_head = spec.is_head, .labels = spec.labels};
   }

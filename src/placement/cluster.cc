@@ -8,14 +8,25 @@
 namespace penstock::placement {
 
 void Cluster::Join(resources::NodeSpec spec) {
-  PENSTOCK_CHECK(Find(spec.id) == nullptr);
+  if (const ClusterNode* former = Find(spec.id)) {
+    PENSTOCK_CHECK(!former->alive);
+    Forget(spec.id);
+  }
   nodes_.push_back({.resources = resources::NodeResources(std::move(spec))});
 }
 
 void Cluster::Leave(const NodeId& id) {
-  const auto gone = std::erase_if(
-      nodes_, [&](const ClusterNode& node) { return node.resources.spec().id == id; });
-  PENSTOCK_CHECK(gone == 1);
+  ClusterNode* node = Find(id);
+  PENSTOCK_CHECK(node != nullptr && node->alive);
+  node->alive = false;
+  dead_.push_back(id);
+  if (dead_.size() > kMostDead) Forget(NodeId(dead_.front()));
+}
+
+void Cluster::Forget(const NodeId& id) {
+  std::erase_if(nodes_,
+                [&](const ClusterNode& node) { return node.resources.spec().id == id; });
+  std::erase(dead_, id);
 }
 
 const ClusterNode* Cluster::Find(const NodeId& id) const {

@@ -19,17 +19,20 @@ struct ClusterNode {
 
 class Cluster {
  public:
-  // Adds a node behind the others. Pre: its id is new (checked).
+  // Adds a node behind the others. Pre: no node that is alive has its id (checked).
   void Join(resources::NodeSpec spec);
 
-  // Forgets a node. Pre: it is there, and what was taken on it was given back or is lost with it.
+  // The node died: what was taken on it is lost with it. It stays known as dead, so that people
+  // can see what became of it; the longest dead beyond kMostDead are forgotten. Pre: it is alive.
   void Leave(const NodeId& id);
 
-  // nullptr when there is none. Invalid after Join or Leave.
+  static constexpr std::size_t kMostDead = 100;
+
+  // nullptr when there is none. Dead ones too. Invalid after Join or Leave.
   ClusterNode* Find(const NodeId& id);
   const ClusterNode* Find(const NodeId& id) const;
 
-  // In the order in which they joined, which is the order of every tie.
+  // In the order in which they joined, which is the order of every tie. Dead ones too.
   const std::vector<ClusterNode>& nodes() const { return nodes_; }
 
   // Sums over the nodes that are alive.
@@ -37,7 +40,10 @@ class Cluster {
   resources::ResourceSet Free() const;
 
  private:
+  void Forget(const NodeId& id);
+
   std::vector<ClusterNode> nodes_;
+  std::vector<NodeId> dead_;  // of them, the longest dead first
 };
 
 }  // namespace penstock::placement

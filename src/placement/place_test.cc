@@ -200,11 +200,42 @@ TEST(Cluster, SumsTheLiving) {
   EXPECT_EQ(cluster.Total(), (ResourceSet{{"CPU", Q(2)}, {"GPU", Q(1)}}));
 }
 
+TEST(Cluster, TheDeadStayKnownForAWhile) {
+  Cluster cluster;
+  for (std::size_t i = 0; i < Cluster::kMostDead + 2; ++i) {
+    cluster.Join(Node(std::to_string(i), {{"CPU", Q(1)}}));
+  }
+  for (std::size_t i = 0; i < Cluster::kMostDead + 1; ++i) cluster.Leave(std::to_string(i));
+  EXPECT_EQ(cluster.Find("0"), nullptr);
+  ASSERT_NE(cluster.Find("1"), nullptr);
+  EXPECT_FALSE(cluster.Find("1")->alive);
+  EXPECT_EQ(cluster.nodes().size(), Cluster::kMostDead + 1);
+  EXPECT_EQ(cluster.Total(), (ResourceSet{{"CPU", Q(1)}}));
+}
+
+TEST(Cluster, ANodeMayComeBack) {
+  Cluster cluster;
+  cluster.Join(Node("a", {{"CPU", Q(1)}}));
+  auto& before = cluster.Find("a")->resources;
+  before.Take(std::get<resources::Allocation>(before.Fit({{"CPU", Q(1)}})));
+  cluster.Leave("a");
+  cluster.Join(Node("a", {{"CPU", Q(2)}}));
+  EXPECT_EQ(cluster.nodes().size(), 1u);
+  EXPECT_EQ(cluster.Free(), (ResourceSet{{"CPU", Q(2)}}));
+  for (std::size_t i = 0; i < Cluster::kMostDead + 1; ++i) {
+    cluster.Join(Node("b", {}));
+    cluster.Leave("b");
+  }
+  EXPECT_TRUE(cluster.Find("a")->alive);
+}
+
 TEST(ClusterDeathTest, IdsAreUnique) {
   Cluster cluster;
   cluster.Join(Node("a", {}));
   EXPECT_DEATH(cluster.Join(Node("a", {})), "broken invariant");
   EXPECT_DEATH(cluster.Leave("b"), "broken invariant");
+  cluster.Leave("a");
+  EXPECT_DEATH(cluster.Leave("a"), "broken invariant");
 }
 
 }  // namespace
