@@ -1,6 +1,7 @@
 # A room is a folder of src/: one static library, one test program, fuzzers and benchmarks.
 #
-#   penstock_room(NAME DEPENDS targets... [LIBRARIES targets...])
+#   penstock_room(NAME DEPENDS targets... [LIBRARIES targets...] [PURE files...]
+#                 [PRECOMPILE headers...])
 #   penstock_pure_room(NAME)        its sources join penstock_core, which sees the API only
 #
 # Files are found by name, so that a new one needs no line here: x.cc is the room's, x_test.cc
@@ -74,7 +75,7 @@ function(penstock_extras room library)
 endfunction()
 
 function(penstock_room room)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES;PURE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES;PURE;PRECOMPILE" ${ARGN})
   string(REPLACE "/" "_" flat ${room})
   penstock_sources(${room} sources tests)
   # Single pure files of a room that is not: they join the core, and the room sees them there.
@@ -85,7 +86,9 @@ function(penstock_room room)
   add_library(penstock_${flat} STATIC ${sources})
   target_link_libraries(penstock_${flat} PUBLIC penstock_core ${ARG_DEPENDS} ${ARG_LIBRARIES}
                         PRIVATE penstock_warnings)
-  if(PENSTOCK_PRECOMPILE)
+  if(PENSTOCK_PRECOMPILE AND ARG_PRECOMPILE)
+    target_precompile_headers(penstock_${flat} PRIVATE ${ARG_PRECOMPILE})
+  elseif(PENSTOCK_PRECOMPILE)
     target_precompile_headers(penstock_${flat} REUSE_FROM penstock_core)
   endif()
   penstock_extras(${room} penstock_${flat})

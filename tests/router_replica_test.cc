@@ -18,6 +18,7 @@ using route::Exchange;
 using route::Failure;
 using route::RouteUpdate;
 using testing_support::Caller;
+using testing_support::CallPayload;
 using testing_support::kId;
 using testing_support::Replica;
 using testing_support::RouterReplicaTest;
@@ -305,6 +306,84 @@ TEST_F(RouterReplicaTest, BodiesFlowByCreditInBothDirections) {
   Until([&] { return writable; });
   call.Send("", true);
   Until([&] { return caller.done; });
+}
+
+// More than the window, of which every byte has its place.
+std::string LargeBody(std::size_t size) {
+  std::string body(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) body[i] = static_cast<char>(i * 31 + i / 251);
+  return body;
+}
+
+TEST_F(RouterReplicaTest, AReplyThatIsReadSlowlyHoldsNoSlot) {
+  Replica& replica = AddReplica(1);
+  Caller slow;
+  const auto exchange = Ask(slow, "large");
+  Until([&] { return replica.code.calls.size() == 1; });
+  const std::string body = LargeBody(3 * base::kBodyWindow);
+  replica.code.calls[0]->Reply(body, false);
+  EXPECT_EQ(replica.runtime.ongoing(), 0);
+  Until([&] { return slow.body.size() == base::kBodyWindow; });
+  Settle();
+  EXPECT_EQ(slow.body.size(), base::kBodyWindow) << "the rest waits in the replica";
+
+  Caller next;
+  Ask(next, "next");
+  Until([&] { return replica.code.calls.size() == 2; });
+  bool drained = false;
+  replica.runtime.Drain([&] { drained = true; });
+  replica.code.calls[1]->Reply("ok", false);
+  Until([&] { return next.done; });
+  Settle();
+  EXPECT_FALSE(drained) << "a reply has not left yet";
+
+  for (std::size_t granted = base::kBodyWindow; !slow.done;) {
+    exchange->GrantCredit(400'000);
+    granted += 400'000;
+    Until([&] { return slow.done || slow.body.size() >= granted; });
+  }
+  EXPECT_TRUE(slow.body == body);
+  EXPECT_TRUE(drained);
+}
+
+TEST_F(RouterReplicaTest, WhoGivesUpOnALargeReplyFreesIt) {
+  Replica& replica = AddReplica(1);
+  Caller caller;
+  const auto exchange = Ask(caller, "large");
+  Until([&] { return replica.code.calls.size() == 1; });
+  replica.code.calls[0]->Reply(LargeBody(3 * base::kBodyWindow), false);
+  Until([&] { return caller.body.size() == base::kBodyWindow; });
+  exchange->Cancel();
+  bool drained = false;
+  replica.runtime.Drain([&] { drained = true; });
+  Until([&] { return drained; });
+  EXPECT_EQ(replica.code.cancelled, 0) << "user code was done with it";
+}
+
+TEST_F(RouterReplicaTest, LargeArgumentsArriveWhole) {
+  Replica& replica = AddReplica(2);
+  for (const std::size_t size : {100'000u, 256'000u, 5'000'000u}) {
+    const std::string body = LargeBody(size);
+    const std::size_t inlined = std::min<std::size_t>(size, 256'000);
+    Caller caller;
+    const bool end = inlined == size;
+    caller.exchange =
+        router_.Queue(kId).Start(CallPayload("x") + body.substr(0, inlined), end, caller);
+    Until([&] { return !replica.code.calls.empty(); });
+    const auto call = std::exchange(replica.code.calls, {}).at(0);
+    std::string received = call->TakeBody();
+    if (!end) {
+      Until([&] { return caller.credit > 0; });
+      caller.exchange->SendBody(std::string_view(body).substr(inlined), true);
+    }
+    Until([&] {
+      received += call->TakeBody();
+      return call->body_ended();
+    });
+    EXPECT_TRUE(received == body) << size;
+    call->Reply("ok", false);
+    Until([&] { return caller.done; });
+  }
 }
 
 TEST_F(RouterReplicaTest, RaisingTheLimitLetsWaitersIn) {

@@ -12,6 +12,7 @@
 #include "base/heads.h"
 #include "base/instance.h"
 #include "base/protocol.h"
+#include "base/shared_slots.h"
 
 namespace penstock::python {
 namespace {
@@ -41,10 +42,10 @@ std::string CallHead(const std::string& app, const std::string& method,
 
 void PyCall::Begin(route::DeploymentQueue& queue, std::string payload, const std::string& replica) {
   self_ = shared_from_this();
-  const bool small = payload.size() <= base::kInlineBody;
+  const bool small = payload.size() <= base::kMaxSlot;
   if (!small) {
-    unsent_ = payload.substr(base::kInlineBody);
-    payload.resize(base::kInlineBody);
+    unsent_ = payload.substr(base::kMaxSlot);
+    payload.resize(base::kMaxSlot);
   }
   if (!replica.empty()) {
     const std::lock_guard<std::mutex> lock(mutex_);

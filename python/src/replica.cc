@@ -1,10 +1,13 @@
 #include "replica.h"
 
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <charconv>
+#include <cstring>
+#include <optional>
 #include <utility>
 
 namespace penstock::python {
@@ -33,6 +36,28 @@ std::size_t AnnouncedSize(const base::RequestHead& head) {
     if (name == "content-length") std::from_chars(value.data(), value.data() + value.size(), size);
   }
   return size;
+}
+
+// Announced sizes beyond this are not believed before the bytes come.
+constexpr std::size_t kMostBelieved = std::size_t{64} << 20;
+
+std::optional<nb::bytes> CollectBody(Call& call) {
+  const std::size_t size = AnnouncedSize(call.head());
+  if (size == 0 || size > kMostBelieved) {
+    call.CollectBody();
+    return std::nullopt;
+  }
+  PyObject* made = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size));
+  if (made == nullptr) throw nb::python_error();
+  auto whole = nb::steal<nb::bytes>(made);
+  char* to = PyBytes_AS_STRING(made);
+  call.CollectBody([keep = PyRef(whole), to, room = size](std::string_view piece) mutable {
+    piece = piece.substr(0, room);
+    std::memcpy(to, piece.data(), piece.size());
+    to += piece.size();
+    room -= piece.size();
+  });
+  return whole;
 }
 
 nb::object DoneObject(replica::UserCode::Done done) { return nb::cast(PyDone(std::move(done))); }
@@ -119,9 +144,10 @@ void BindReplica(nb::module_& module) {
       .def_prop_ro("replied", &Call::replied)
       .def_prop_ro("writable", &Call::writable)
       .def("take_body", [](Call& c) { return Bytes(c.TakeBody()); })
-      .def(
-          "collect_body", [](Call& c) { c.CollectBody(AnnouncedSize(c.head())); },
-          "Has the body gathered whole: on_body is called once, when all of it is there.")
+      .def("collect_body", &CollectBody,
+           "Has the body gathered whole: on_body is called once, when all of it is there. Where "
+           "its size was announced it fills the bytes that are returned, which nobody may look at "
+           "before; else it is for take_body.")
       .def(
           "set_on_body",
           [](Call& c, nb::object then) {

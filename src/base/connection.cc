@@ -8,6 +8,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+
+#include "base/wire.h"
 
 namespace penstock::base {
 namespace {
@@ -21,6 +24,10 @@ constexpr std::size_t kFlushSize = 1 << 20;
 constexpr std::size_t kLargePayload = 16 << 10;
 // Pieces of one system call.
 constexpr std::size_t kPiecesPerCall = 64;
+// From this size on two copies through a socket cost more than a slot and its release.
+constexpr std::size_t kWorthASlot = 32 << 10;
+// How long shared memory stays warm after its last use.
+constexpr Duration kWarmTime = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -42,8 +49,59 @@ Connection::Connection(Key, Loop& loop, UniqueFd socket, std::size_t max_payload
 
 Connection::~Connection() { Close(); }
 
-void Connection::Send(FrameHead head, std::string_view payload, std::string_view more) {
+void Connection::Greet(FrameHead head, std::string_view payload) {
   if (!socket_) return;
+  greeted_ = true;
+  auto pool = SlotPool::Create();
+  if (!pool.ok()) return Send(head, payload);  // sockets carry everything then
+  head.length = static_cast<std::uint32_t>(payload.size());
+  std::string frame;
+  AppendHead(frame, head);
+  frame += payload;
+  iovec piece{.iov_base = frame.data(), .iov_len = frame.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* extra = CMSG_FIRSTHDR(&message);
+  extra->cmsg_level = SOL_SOCKET;
+  extra->cmsg_type = SCM_RIGHTS;
+  extra->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = (*pool)->fd().get();
+  std::memcpy(CMSG_DATA(extra), &fd, sizeof fd);
+  const auto n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+  if (n <= 0)
+    return Send({.kind = head.kind, .flags = head.flags, .ongoing = head.ongoing}, payload);
+  pool_ = *std::move(pool);
+  Tail().append(frame, static_cast<std::size_t>(n));
+  unsent_ += frame.size() - static_cast<std::size_t>(n);
+  if (unsent_ > 0) loop_.AtTurnEnd(*this);
+}
+
+// False when there is no slot for it.
+bool Connection::SendShared(FrameHead head, std::string_view payload, std::string_view more) {
+  if (!pool_ || more.size() < kWorthASlot || more.size() > kMaxSlot) return false;
+  const auto slot = pool_->Put(more);
+  if (!slot) return false;
+  pool_used_ = true;
+  head.flags |= kShared;
+  head.length = static_cast<std::uint32_t>(2 * sizeof(std::uint32_t) + payload.size());
+  std::string& tail = Tail();
+  const std::size_t before = tail.size();
+  AppendHead(tail, head);
+  WireWriter writer(tail);
+  writer.Put(*slot);
+  writer.Put(static_cast<std::uint32_t>(more.size()));
+  tail.append(payload);
+  unsent_ += tail.size() - before;
+  if (!want_write_) Flush();  // the peer may read it while we fill the next
+  return true;
+}
+
+void Connection::Send(FrameHead head, std::string_view payload, std::string_view more) {
+  if (!socket_ || SendShared(head, payload, more)) return;
   head.length = static_cast<std::uint32_t>(payload.size() + more.size());
   if (head.length >= kLargePayload && !want_write_) {
     std::string encoded;
@@ -65,7 +123,7 @@ void Connection::Send(FrameHead head, std::string_view payload, std::string_view
 
 void Connection::SendKept(FrameHead head, std::string_view payload, std::string_view more,
                           std::shared_ptr<const void> keep) {
-  if (!socket_) return;
+  if (!socket_ || SendShared(head, payload, more)) return;
   head.length = static_cast<std::uint32_t>(payload.size() + more.size());
   std::string& tail = Tail();
   const std::size_t before = tail.size();
@@ -182,7 +240,8 @@ void Connection::OnEvents(std::uint32_t events) {
 // True when bytes came in and more may be waiting.
 bool Connection::Receive() {
   while (true) {
-    const auto n = ::recv(socket_.get(), in_.data() + in_end_, in_.size() - in_end_, 0);
+    const auto n = greeted_ ? ReceiveFirst()
+                            : ::recv(socket_.get(), in_.data() + in_end_, in_.size() - in_end_, 0);
     if (n > 0) {
       in_end_ += static_cast<std::size_t>(n);
       return true;
@@ -192,6 +251,28 @@ bool Connection::Receive() {
     Fail(n == 0 ? "the peer closed the connection" : std::strerror(errno));
     return false;
   }
+}
+
+// As recv, and takes the memory that the peer shares.
+ssize_t Connection::ReceiveFirst() {
+  iovec piece{.iov_base = in_.data() + in_end_, .iov_len = in_.size() - in_end_};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const auto n = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+  if (n <= 0) return n;
+  greeted_ = false;
+  const cmsghdr* extra = CMSG_FIRSTHDR(&message);
+  if (extra == nullptr || extra->cmsg_type != SCM_RIGHTS) return n;
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(extra), sizeof fd);
+  auto view = SlotView::Open(UniqueFd(fd));
+  // Without it the peer's first shared frame breaks the connection, and says why.
+  if (view.ok()) peer_pool_ = *std::move(view);
+  return n;
 }
 
 // True while the connection is open and its buffer was full, so that reading again may pay.
@@ -211,8 +292,7 @@ bool Connection::HandleFrames() {
       if (parsed.size > in_.size()) in_.resize(parsed.size);
       return was_full;
     }
-    callbacks_.on_frame(parsed.frame);
-    if (!socket_) return false;
+    if (!Handle(parsed.frame)) return false;
     at += parsed.size;
   }
   in_end_ = 0;
@@ -221,6 +301,48 @@ bool Connection::HandleFrames() {
     in_.shrink_to_fit();
   }
   return was_full;
+}
+
+// False when the connection ended with it.
+bool Connection::Handle(Frame frame) {
+  if (frame.head.kind == FrameKind::kRelease) {
+    OnRelease(frame.head.stream);
+    return static_cast<bool>(socket_);
+  }
+  if ((frame.head.flags & kShared) == 0) {
+    callbacks_.on_frame(frame);
+    return static_cast<bool>(socket_);
+  }
+  WireReader reader(frame.payload);
+  const std::uint32_t slot = reader.Get<std::uint32_t>();
+  const std::uint32_t size = reader.Get<std::uint32_t>();
+  const auto shared = reader.ok() && peer_pool_ ? peer_pool_->At(slot, size) : std::nullopt;
+  if (!shared) {
+    Fail("frame in shared memory that is not there");
+    return false;
+  }
+  frame.head.flags = static_cast<std::uint8_t>(frame.head.flags & ~kShared);
+  frame.payload = reader.rest();
+  frame.shared = *shared;
+  callbacks_.on_frame(frame);
+  if (!socket_) return false;
+  Send({.kind = FrameKind::kRelease, .stream = slot});
+  return true;
+}
+
+void Connection::OnRelease(std::uint32_t slot) {
+  if (!pool_ || !pool_->Release(slot)) return Fail("release of a slot that was not taken");
+  if (pool_->taken() == 0 && trim_ == 0) TrimWhenIdle();
+}
+
+void Connection::TrimWhenIdle() {
+  pool_used_ = false;
+  trim_ = loop_.After(kWarmTime, [this] {
+    trim_ = 0;
+    if (pool_->taken() > 0) return;  // the next release comes back here
+    if (pool_used_) return TrimWhenIdle();
+    pool_->Trim();
+  });
 }
 
 void Connection::Fail(const std::string& why) {
@@ -232,6 +354,7 @@ void Connection::Fail(const std::string& why) {
 void Connection::Close() {
   if (!socket_) return;
   if (unsent_ > 0 && !want_write_) Flush();
+  if (trim_ != 0) loop_.Cancel(std::exchange(trim_, 0));
   loop_.ForgetTurnEnd(*this);
   loop_.Unwatch(socket_.get(), *this);
   socket_.Reset();

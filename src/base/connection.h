@@ -17,6 +17,8 @@
 #include "base/fd.h"
 #include "base/frame.h"
 #include "base/loop.h"
+#include "base/protocol.h"
+#include "base/shared_slots.h"
 
 namespace penstock::base {
 
@@ -44,8 +46,16 @@ class Connection final : public FdHandler,
   Connection(Key, Loop& loop, UniqueFd socket, std::size_t max_payload, Callbacks callbacks);
   ~Connection() override;
 
+  // For data connections: sends hello, and with it the memory that this end shares with the peer
+  // from now on, if the kernel has any. Pre: nothing was sent yet.
+  void Greet(FrameHead head, std::string_view payload);
+
+  // Size to which bodies are best cut, in bytes.
+  std::size_t piece_size() const { return pool_ ? kMaxSlot : kBodyPiece; }
+
   // Queues a frame whose payload is the pieces one after another; `head.length` is set here.
-  // After the connection ended it is dropped: on_closed has said so already.
+  // After the connection ended it is dropped: on_closed has said so already. Where memory is
+  // shared, a large `more` goes through it and arrives as Frame::shared.
   void Send(FrameHead head, std::string_view payload = {}, std::string_view more = {});
 
   // As Send, without a copy: `keep` keeps the bytes of `more` alive until they have been sent.
@@ -69,7 +79,12 @@ class Connection final : public FdHandler,
 
  private:
   bool Receive();
+  ssize_t ReceiveFirst();
   bool HandleFrames();
+  bool Handle(Frame frame);
+  bool SendShared(FrameHead head, std::string_view payload, std::string_view more);
+  void OnRelease(std::uint32_t slot);
+  void TrimWhenIdle();
   // A stretch of bytes to send: our own, or kept alive by somebody else.
   struct Segment {
     std::string own;
@@ -97,6 +112,11 @@ class Connection final : public FdHandler,
   std::size_t sent_ = 0;    // of the first segment, bytes that the kernel has taken
   std::size_t unsent_ = 0;  // bytes in out_, less sent_
   bool want_write_ = false;
+  bool greeted_ = false;                 // the peer's first bytes may bring its memory
+  std::unique_ptr<SlotPool> pool_;       // ours, for the peer to read
+  std::unique_ptr<SlotView> peer_pool_;  // the peer's
+  bool pool_used_ = false;               // since the last look at whether it is idle
+  Loop::TimerId trim_ = 0;
 };
 
 }  // namespace penstock::base

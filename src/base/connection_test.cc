@@ -97,6 +97,65 @@ TEST_F(ConnectionTest, OwnerMayDropItInsideACallback) {
   EXPECT_EQ(frames, 1);
 }
 
+class SharedMemoryTest : public ConnectionTest {
+ protected:
+  SharedMemoryTest() {
+    auto pair = *MakeSocketPair();
+    a_ = Open(std::move(pair.ours));
+    b_ = Connection::Open(*loop_, std::move(pair.theirs), 1 << 20,
+                          {.on_frame =
+                               [this](const Frame& f) {
+                                 shared_ += f.shared.empty() ? 0 : 1;
+                                 heads_.emplace_back(f.payload);
+                                 bodies_.emplace_back(f.shared);
+                               },
+                           .on_closed = [this](const std::string& why) { closed_ = why; }});
+    a_->Greet({.kind = FrameKind::kHello}, "hello");
+    b_->Greet({.kind = FrameKind::kHello}, "hello");
+  }
+
+  std::shared_ptr<Connection> a_;
+  std::shared_ptr<Connection> b_;
+  int shared_ = 0;
+  std::vector<std::string> heads_;
+  std::vector<std::string> bodies_;
+};
+
+TEST_F(SharedMemoryTest, LargePiecesGoThroughIt) {
+  const std::string large(kMaxSlot, 'x');
+  // More than there are slots at once: they are used again, and where none is free sockets do.
+  for (int i = 0; i < 100; ++i) a_->Send({.kind = FrameKind::kBody}, std::to_string(i), large);
+  a_->SendKept({.kind = FrameKind::kBody}, "kept", large, std::make_shared<int>());
+  a_->Send({.kind = FrameKind::kBody}, "small", "y");
+  Until([&] { return heads_.size() == 103; });
+  EXPECT_EQ(heads_[0], "hello");
+  int whole = 0;
+  for (std::size_t i = 1; i <= 100; ++i) {
+    const std::string number = std::to_string(i - 1);
+    whole += heads_[i] + bodies_[i] == number + large ? 1 : 0;
+  }
+  EXPECT_EQ(whole, 100);
+  EXPECT_EQ(heads_[101] + bodies_[101], "kept" + large);
+  EXPECT_EQ(heads_[102], "smally");
+  EXPECT_GE(shared_, 64);
+  shared_ = 0;
+  a_->Send({.kind = FrameKind::kBody}, "", large);
+  Until([&] { return heads_.size() == 104; });
+  EXPECT_EQ(shared_, 1) << "slots come back";
+}
+
+TEST_F(SharedMemoryTest, ASlotThatIsNotThereEndsTheConnection) {
+  a_->Send({.kind = FrameKind::kBody, .flags = kShared}, std::string("\xff\0\0\0\0\0\x04\0", 8));
+  Until([&] { return !closed_.empty(); });
+  EXPECT_EQ(closed_, "frame in shared memory that is not there");
+}
+
+TEST_F(SharedMemoryTest, AReleaseOfNothingEndsTheConnection) {
+  b_->Send({.kind = FrameKind::kRelease, .stream = 7});
+  Until([&] { return !closed_.empty(); });
+  EXPECT_EQ(closed_, "release of a slot that was not taken");
+}
+
 class PeerTest : public ConnectionTest {};
 
 TEST_F(PeerTest, CallsAreAnsweredInAnyOrderWithBlobs) {

@@ -25,7 +25,8 @@ enum class FrameKind : std::uint8_t {
   kGoAway = 8,    // replica -> router: leaving; streams above `stream` were not admitted
   kLoad = 9,      // replica -> router: a slot is free again, after a refusal
   kControl = 10,  // control protocol: a Message (base/message.h)
-  kModels = 11    // replica -> router: every model that it has or is loading (base/protocol.h)
+  kModels = 11,   // replica -> router: every model that it has or is loading (base/protocol.h)
+  kRelease = 12   // both ways: the shared slot `stream` was read (base/shared_slots.h)
 };
 
 // FrameHead::flags, a bit set.
@@ -33,6 +34,9 @@ inline constexpr std::uint8_t kEnd = 1;      // last frame of this direction of 
 inline constexpr std::uint8_t kFailure = 2;  // the call raised; the body says what
 inline constexpr std::uint8_t kMore = 4;     // the item goes on in the next frame of the stream
 inline constexpr std::uint8_t kAdmit = 8;    // of a request: it may run beyond the replica's limit
+inline constexpr std::uint8_t kShared =
+    16;  // the payload begins with a slot's u32 index and u32 size
+inline constexpr std::uint8_t kAnswered = 32;  // of a reply: it no longer counts as ongoing
 
 // FrameHead::aux of kRefuse.
 enum class RefuseReason : std::uint16_t { kFull = 1, kLeaving = 2 };
@@ -48,10 +52,14 @@ struct FrameHead {
   std::uint32_t ongoing = 0;  // from a replica: requests that it runs now; zero elsewhere
 };
 
-// A received frame. `payload` is borrowed: it lives until the handler returns.
+// A received frame. Its bytes are borrowed: they live until the handler returns.
 struct Frame {
   FrameHead head;
   std::string_view payload;
+  std::string_view shared;  // what follows the payload, in memory that the peer shares; may change
+
+  // Of a frame that is nothing but a piece of a body.
+  std::string_view bytes() const { return shared.empty() ? payload : shared; }
 };
 
 // Appends the 16 bytes of `head` to `out`.

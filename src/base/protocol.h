@@ -12,20 +12,18 @@
 namespace penstock::base {
 
 // Grows with every change that an older peer would misread.
-inline constexpr std::uint32_t kProtocolVersion = 2;
+inline constexpr std::uint32_t kProtocolVersion = 3;
 
 // Largest payload of a frame between router and replica, in bytes.
 inline constexpr std::size_t kMaxDataPayload = 1 << 20;
 
-// Bodies up to this size travel inside the request or reply frame, in bytes.
-inline constexpr std::size_t kInlineBody = 64 << 10;
-
-// Larger ones are cut to pieces of this size, in bytes; a piece and its head fit one read.
+// Where no memory is shared bodies are cut to pieces of this size, in bytes; a piece and its head
+// fit one read.
 inline constexpr std::size_t kBodyPiece = (64 << 10) - FrameHead::kSize;
 
 // Bytes of a body that may be under way unasked. The sender of a reply starts with this much;
 // the sender of a request body waits for a first credit, which also says that it was admitted.
-inline constexpr std::uint32_t kBodyWindow = 256 << 10;
+inline constexpr std::uint32_t kBodyWindow = 1 << 20;
 
 // What a peer says of itself first.
 struct Hello {

@@ -24,8 +24,7 @@ void Cluster::Leave(const NodeId& id) {
 }
 
 void Cluster::Forget(const NodeId& id) {
-  std::erase_if(nodes_,
-                [&](const ClusterNode& node) { return node.resources.spec().id == id; });
+  std::erase_if(nodes_, [&](const ClusterNode& node) { return node.resources.spec().id == id; });
   std::erase(dead_, id);
 }
 

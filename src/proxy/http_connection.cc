@@ -11,12 +11,15 @@
 #include <utility>
 
 #include "base/protocol.h"
+#include "base/shared_slots.h"
 #include "base/socket.h"
 #include "proxy/server.h"
 
 namespace penstock::proxy {
 namespace {
 
+// Bytes of a client that wait here beyond which it is no longer read from.
+constexpr std::size_t kEnoughWaiting = 64 << 10;
 // Unsent bytes of replies beyond which the replica is asked to wait.
 constexpr std::size_t kEnoughUnsent = 64 << 10;
 // A body up to this size is read to its end even when nobody wants it: the connection lives on.
@@ -92,7 +95,7 @@ void HttpConnection::Receive() {
   const bool busy = phase_ != Phase::kIdle && waits;
   if (busy || !rest_.empty()) {
     rest_ += bytes;
-    if (rest_.size() >= base::kInlineBody) StopReading();
+    if (rest_.size() >= kEnoughWaiting) StopReading();
     return;
   }
   Parse(bytes);
@@ -159,7 +162,7 @@ void HttpConnection::OnHead(const HttpHead& head) {
     return Refuse(TooLarge(server_.options().max_body_bytes));
   }
   Route(head);
-  const bool large = head.chunked || head.content_length > base::kInlineBody;
+  const bool large = head.chunked || head.content_length > base::kMaxSlot;
   if (request_.own_reply) {
     const bool worth_reading = !head.chunked && head.content_length <= kWorthReading;
     if (!worth_reading) Refuse(*std::exchange(request_.own_reply, {}));
@@ -169,7 +172,8 @@ void HttpConnection::OnHead(const HttpHead& head) {
     out_ += "HTTP/1.1 100 Continue\r\n\r\n";
     server_.loop().AtTurnEnd(*this);
   }
-  if (large) Forward(/*end=*/false);
+  if (large) return Forward(/*end=*/false);
+  request_.payload.reserve(request_.payload.size() + head.content_length);
 }
 
 // Headers by which a client says how its request is to be treated (specification, 6.3).
@@ -265,6 +269,10 @@ void HttpConnection::OnBodyPiece(std::string_view piece) {
     request_.credit -= static_cast<std::uint32_t>(piece.size());
     return exchange_->SendBody(piece, /*end=*/false);  // straight on, without a copy
   }
+  if (phase_ == Phase::kReceiving) {  // it goes with the head
+    request_.payload += piece;
+    return;
+  }
   request_.body += piece;
   if (exchange_) PumpBody();
 }
@@ -284,7 +292,6 @@ void HttpConnection::OnEnd() {
 
 void HttpConnection::Forward(bool end) {
   phase_ = Phase::kForwarded;
-  if (end) request_.payload += std::exchange(request_.body, {});
   if (request_.timeout_s) {
     request_.deadline =
         server_.loop().After(FromSeconds(*request_.timeout_s), [this] { OnDeadline(); });
@@ -305,7 +312,7 @@ void HttpConnection::PumpBody() {
     body.erase(0, n);
   }
   if (last) return StartReading();
-  if (body.size() >= base::kInlineBody) {
+  if (body.size() >= kEnoughWaiting) {
     StopReading();
   } else {
     StartReading();

@@ -61,7 +61,7 @@ class Replica final : public base::FdHandler {
       std::string_view body;
       PENSTOCK_CHECK(base::ParseRequestHead(frame.payload, head, body));
       PENSTOCK_CHECK(end || body.empty());
-      PENSTOCK_CHECK(body.size() <= base::kInlineBody);
+      PENSTOCK_CHECK(body.size() <= base::kMaxSlot);
       PENSTOCK_CHECK(head.app == "app" && head.route == "/" && !head.request_id.empty());
       receiving[stream] = body.size();
       if (head.kind == base::CallKind::kWebSocket && manner == Manner::kStream) {

@@ -49,7 +49,7 @@ class Server final : private base::FdHandler {
   AccessLog& access_log() { return access_log_; }
   const ServerOptions& options() const { return options_; }
   const std::string& address() const { return address_; }  // "host:port" of the listener
-  std::array<char, 64 << 10>& scratch() { return scratch_; }
+  std::array<char, 256 << 10>& scratch() { return scratch_; }
   base::RequestHead& head() { return head_; }  // reused: its vector keeps its memory
   const std::string& Date();                   // of now, for the header
   void OnIdle(HttpConnection& connection);     // it waits for a request
@@ -68,7 +68,7 @@ class Server final : private base::FdHandler {
   base::Random random_;
   AccessLog access_log_;
   base::RequestHead head_;
-  std::array<char, 64 << 10> scratch_;
+  std::array<char, 256 << 10> scratch_;
   std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>> connections_;
   std::list<HttpConnection*> idle_;  // the one that has been idle longest first
   base::Loop::TimerId sweep_ = 0;

@@ -12,24 +12,16 @@ namespace penstock::replica {
 using base::FrameHead;
 using base::FrameKind;
 
-namespace {
-
-// What a request's word on its size may make us reserve, in bytes.
-constexpr std::size_t kMostReserved = std::size_t{64} << 20;
-
-}  // namespace
-
-Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::uint32_t stream,
-           std::string payload, bool body_ended)
+Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const base::Frame& frame)
     : runtime_(runtime),
       connection_(std::move(connection)),
-      stream_(stream),
-      payload_(std::move(payload)),
-      body_ended_(body_ended),
+      stream_(frame.head.stream),
+      payload_(frame.payload),
+      body_ended_((frame.head.flags & base::kEnd) != 0),
       credit_(base::kBodyWindow) {
   std::string_view body;
   PENSTOCK_CHECK(base::ParseRequestHead(payload_, head_, body));
-  body_ = body;
+  body_ = frame.shared.empty() ? body : frame.shared;
 }
 
 std::string Call::TakeBody() {
@@ -38,10 +30,11 @@ std::string Call::TakeBody() {
   return body;
 }
 
-void Call::CollectBody(std::size_t size_hint) {
+void Call::CollectBody(BodySink sink) {
   if (std::exchange(collecting_, true)) return;
-  body_.reserve(std::min(size_hint, kMostReserved));
   Credit(body_.size());
+  body_sink_ = std::move(sink);
+  if (body_sink_) body_sink_(std::exchange(body_, {}));
 }
 
 // Lets the router send as much again.
@@ -55,7 +48,16 @@ void Call::Credit(std::size_t bytes) {
 
 void Call::Reply(const base::ReplyHead& head, std::string_view body, bool end, const Keep& keep) {
   std::string encoded;
-  base::AppendReplyHead(encoded, head);
+  const bool announced = std::ranges::any_of(
+      head.headers, [](const auto& header) { return header.first == "content-length"; });
+  if (end && body.size() > base::kBodyPiece && !announced) {  // it will not be there in one piece
+    base::ReplyHead whole = head;
+    const std::string size = std::to_string(body.size());
+    whole.headers.emplace_back("content-length", size);
+    base::AppendReplyHead(encoded, whole);
+  } else {
+    base::AppendReplyHead(encoded, head);
+  }
   SendFrames(FrameKind::kReply, encoded, body, end, false, keep);
 }
 
@@ -67,62 +69,111 @@ void Call::Send(std::string_view piece, bool end, bool failure, const Keep& keep
   SendFrames(FrameKind::kBody, {}, piece, end, failure, keep);
 }
 
-// One frame when it fits, else the first and its continuation as body frames. The last one of an
-// ending reply carries the count of what runs without this call.
+// The call stops to count before its last frame leaves: the count in it is without this call.
 void Call::SendFrames(FrameKind first, std::string_view head, std::string_view body, bool end,
                       bool failure, const Keep& keep) {
   if (cancelled_ || finished_) return;
   const auto self = shared_from_this();
   replied_ = true;
-  credit_ -= static_cast<std::int64_t>(body.size());
-  const std::size_t inline_limit =
-      body.size() <= base::kInlineBody ? body.size() : base::kBodyPiece;
+  std::uint8_t flags = end ? base::kEnd : std::uint8_t{0};
+  if (failure) flags |= base::kFailure;
+  if (end) {
+    finished_ = true;
+    runtime_.OnAnswered();
+  }
+  std::size_t sent = 0;
+  if (unsent_.empty() && (credit_ > 0 || body.empty())) {
+    sent = SendSome(first, head, body, flags, keep);
+    if (sent == body.size()) return end ? Leave() : void();
+  }
+  body.remove_prefix(sent);
+  unsent_.push_back({.own = keep ? std::string() : std::string(body),
+                     .kept = keep ? body : std::string_view(),
+                     .keep = keep,
+                     .flags = flags});
+}
+
+// In as many frames as there is credit for. A first frame goes out with whatever fits it.
+std::size_t Call::SendSome(FrameKind first, std::string_view head, std::string_view body,
+                           std::uint8_t flags, const Keep& keep) {
+  const std::size_t limit = connection_->piece_size();
   FrameKind kind = first;
-  std::string_view piece = body.substr(0, inline_limit);
-  while (true) {
-    body.remove_prefix(piece.size());
-    const bool last = body.empty();
-    // A piece that goes on in the next frame is told from one that ends here.
-    std::uint8_t flags = last ? std::uint8_t{0} : base::kMore;
-    if (last && end) flags = base::kEnd;
-    if (failure) flags |= base::kFailure;
-    const int ongoing = runtime_.ongoing() - (last && end ? 1 : 0);
-    const FrameHead frame{.kind = kind,
-                          .flags = flags,
-                          .stream = stream_,
-                          .ongoing = static_cast<std::uint32_t>(ongoing)};
+  std::size_t sent = 0;
+  do {
+    const std::string_view piece = body.substr(sent, limit);
+    sent += piece.size();
+    const bool last = sent == body.size();
+    const FrameHead frame{
+        .kind = kind,
+        // A piece that goes on in the next frame is told from one that ends here.
+        .flags = static_cast<std::uint8_t>(last ? flags
+                                                : base::kMore | (flags & base::kFailure) |
+                                                      (finished_ ? base::kAnswered : 0)),
+        .stream = stream_,
+        .ongoing = static_cast<std::uint32_t>(runtime_.ongoing())};
     if (keep) {
       connection_->SendKept(frame, head, piece, keep);
     } else {
       connection_->Send(frame, head, piece);
     }
-    if (last) break;
+    credit_ -= static_cast<std::int64_t>(piece.size());
     head = {};
     kind = FrameKind::kBody;
-    piece = body.substr(0, base::kBodyPiece);
+  } while (sent < body.size() && credit_ > 0);
+  return sent;
+}
+
+void Call::SendUnsent() {
+  while (!unsent_.empty() && (credit_ > 0 || unsent_.front().bytes().empty())) {
+    Piece& piece = unsent_.front();
+    const std::string_view rest = piece.bytes();
+    const std::size_t sent = SendSome(FrameKind::kBody, {}, rest, piece.flags, piece.keep);
+    if (sent < rest.size()) {
+      if (piece.keep) {
+        piece.kept.remove_prefix(sent);
+      } else {
+        piece.own.erase(0, sent);
+      }
+      return;
+    }
+    const bool end = (piece.flags & base::kEnd) != 0;
+    unsent_.pop_front();
+    if (end) return Leave();
   }
-  if (end) Finish();
 }
 
 void Call::Finish() {
   if (std::exchange(finished_, true)) return;
+  runtime_.OnAnswered();
+  Leave();
+}
+
+// Nothing more will be sent or is awaited.
+void Call::Leave() {
   const auto self = shared_from_this();
   on_body_ = nullptr;
   on_writable_ = nullptr;
-  runtime_.OnFinished(*this, connection_.get());
+  unsent_.clear();
+  runtime_.OnGone(*this, connection_.get());
 }
 
 // Listeners are copied before they run: one that ends the call is dropped while it runs.
 void Call::OnBody(std::string_view piece, bool end) {
-  body_ += piece;
+  if (body_sink_) {
+    body_sink_(piece);
+  } else {
+    body_ += piece;
+  }
   body_ended_ = body_ended_ || end;
   if (collecting_ && !body_ended_) return Credit(piece.size());
   if (const auto listener = on_body_) listener();
 }
 
 void Call::OnCredit(std::uint32_t bytes) {
+  const auto self = shared_from_this();
   const bool was_writable = writable();
   credit_ += bytes;
+  SendUnsent();
   if (was_writable || !writable()) return;
   if (const auto listener = on_writable_) listener();
 }
@@ -131,6 +182,7 @@ void Call::OnCancel() {
   const auto self = shared_from_this();
   cancelled_ = true;
   body_ended_ = true;
+  if (finished_) return Leave();
   if (const auto listener = on_body_) listener();
   if (const auto listener = on_writable_) listener();
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,10 +19,9 @@ class Runtime;
 
 class Call : public std::enable_shared_from_this<Call> {
  public:
-  // `payload` is that of the request frame and has been parsed once without error. `stream` on
-  // `connection` carries the reply. `runtime` outlives the call.
-  Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::uint32_t stream,
-       std::string payload, bool body_ended);
+  // `frame` is the request and has been parsed once without error; its stream on `connection`
+  // carries the reply. `runtime` outlives the call.
+  Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const base::Frame& frame);
 
   // Method, path, headers, ...; valid as long as the call.
   const base::RequestHead& head() const { return head_; }
@@ -29,9 +29,10 @@ class Call : public std::enable_shared_from_this<Call> {
   // Takes what has arrived of the body, and lets the router send as much again.
   std::string TakeBody();
 
-  // Has the body gathered whole: on_body is called once, when all of it is there. `size_hint`:
-  // bytes that are expected, 0 when unknown.
-  void CollectBody(std::size_t size_hint);
+  // Has the body gathered whole: on_body is called once, when all of it is there. What has not
+  // been taken goes to `sink`, piece by piece, or is kept for TakeBody when there is none.
+  using BodySink = std::function<void(std::string_view piece)>;
+  void CollectBody(BodySink sink = nullptr);
 
   // True when no more of the body comes than TakeBody returns.
   bool body_ended() const { return body_ended_; }
@@ -54,7 +55,7 @@ class Call : public std::enable_shared_from_this<Call> {
 
   // False when the router should consume first. Sending is allowed all the same; what is sent
   // is kept in memory.
-  bool writable() const { return credit_ > 0; }
+  bool writable() const { return credit_ > 0 && unsent_.empty(); }
 
   // Called when writable() turns true, and when the call was cancelled.
   void SetOnWritable(std::function<void()> on_writable) { on_writable_ = std::move(on_writable); }
@@ -65,7 +66,8 @@ class Call : public std::enable_shared_from_this<Call> {
   // True once a reply was started.
   bool replied() const { return replied_; }
 
-  // True once the reply is complete, or there will be none.
+  // True once user code has given all of the reply, or there will be none. What the router has
+  // not asked for yet is sent later.
   bool finished() const { return finished_; }
 
   // Ends the call without a (further) reply: after a cancellation. Idempotent.
@@ -78,8 +80,21 @@ class Call : public std::enable_shared_from_this<Call> {
   std::uint32_t stream() const { return stream_; }
 
  private:
+  // A piece of the reply that waits for credit.
+  struct Piece {
+    std::string own;
+    std::string_view kept;
+    Keep keep;
+    std::uint8_t flags;  // of its last frame
+    std::string_view bytes() const { return keep ? kept : std::string_view(own); }
+  };
+
   void SendFrames(base::FrameKind first, std::string_view head, std::string_view body, bool end,
                   bool failure, const Keep& keep);
+  std::size_t SendSome(base::FrameKind first, std::string_view head, std::string_view body,
+                       std::uint8_t flags, const Keep& keep);
+  void SendUnsent();
+  void Leave();
   void Credit(std::size_t bytes);
 
   Runtime& runtime_;
@@ -90,10 +105,12 @@ class Call : public std::enable_shared_from_this<Call> {
   std::string body_;
   bool body_ended_;
   bool collecting_ = false;
+  BodySink body_sink_;
   bool replied_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
   std::int64_t credit_;
+  std::deque<Piece> unsent_;
   std::function<void()> on_body_;
   std::function<void()> on_writable_;
 };

@@ -51,7 +51,7 @@ void Runtime::Adopt(base::UniqueFd socket) {
   routers_.emplace(connection.get(), std::move(router));
   FrameHead hello = base::HelloHead();
   hello.ongoing = static_cast<std::uint32_t>(ongoing_);
-  connection->Send(hello, base::EncodeHello({.role = "replica"}));
+  connection->Greet(hello, base::EncodeHello({.role = "replica"}));
   if (!models_.empty()) SendModels(*connection);
   if (draining_) connection->Send({.kind = FrameKind::kGoAway, .stream = 0});
 }
@@ -80,7 +80,11 @@ void Runtime::Drain(std::function<void()> drained) {
                               .stream = router->last_admitted,
                               .ongoing = static_cast<std::uint32_t>(ongoing_)});
   }
-  if (ongoing_ == 0 && drained_) std::exchange(drained_, nullptr)();
+  TellIfDrained();
+}
+
+void Runtime::TellIfDrained() {
+  if (draining_ && calls_ == 0 && drained_) std::exchange(drained_, nullptr)();
 }
 
 void Runtime::OnFrame(Router& router, const Frame& frame) {
@@ -99,13 +103,18 @@ void Runtime::OnFrame(Router& router, const Frame& frame) {
   if (found == router.calls.end()) return;  // it ended; this frame crossed the news
   const auto call = found->second;
   if (frame.head.kind == FrameKind::kBody) {
-    call->OnBody(frame.payload, (frame.head.flags & base::kEnd) != 0);
+    call->OnBody(frame.bytes(), (frame.head.flags & base::kEnd) != 0);
   } else if (frame.head.kind == FrameKind::kCredit) {
     call->OnCredit(base::DecodeCredit(frame.payload));
   } else if (frame.head.kind == FrameKind::kCancel) {
-    call->OnCancel();
-    user_code_.Cancel(*call);
+    Cancel(*call);
   }
+}
+
+void Runtime::Cancel(Call& call) {
+  const bool runs = !call.finished();
+  call.OnCancel();
+  if (runs) user_code_.Cancel(call);
 }
 
 void Runtime::OnRequest(Router& router, const Frame& frame) {
@@ -124,10 +133,10 @@ void Runtime::OnRequest(Router& router, const Frame& frame) {
     return;
   }
   ++ongoing_;
+  ++calls_;
   router.last_admitted = stream;
   const bool end = (frame.head.flags & base::kEnd) != 0;
-  auto call =
-      std::make_shared<Call>(*this, router.connection, stream, std::string(frame.payload), end);
+  auto call = std::make_shared<Call>(*this, router.connection, frame);
   router.calls.emplace(stream, call);
   if (!end) {
     router.connection->Send({.kind = FrameKind::kCredit,
@@ -145,13 +154,17 @@ void Runtime::Refuse(Router& router, std::uint32_t stream, RefuseReason reason) 
                            .ongoing = static_cast<std::uint32_t>(ongoing_)});
 }
 
-void Runtime::OnFinished(const Call& call, const base::Connection* connection) {
+void Runtime::OnAnswered() {
   --ongoing_;
+  OfferSlots();
+}
+
+void Runtime::OnGone(const Call& call, const base::Connection* connection) {
+  --calls_;
   if (const auto router = routers_.find(connection); router != routers_.end()) {
     router->second->calls.erase(call.stream());
   }
-  OfferSlots();
-  if (draining_ && ongoing_ == 0 && drained_) std::exchange(drained_, nullptr)();
+  TellIfDrained();
 }
 
 // Everybody who was refused hears of a free slot; who comes second is refused again.
@@ -171,10 +184,8 @@ void Runtime::OnClosed(const base::Connection* connection) {
   // The connection's callbacks point at the router and may be running.
   const std::shared_ptr<Router> kept = std::move(router.mapped());
   loop_.Dispose(kept);
-  for (const auto& [stream, call] : kept->calls) {
-    call->OnCancel();
-    user_code_.Cancel(*call);
-  }
+  // One that is answered leaves at once, and this map with it.
+  for (const auto& [stream, call] : std::exchange(kept->calls, {})) Cancel(*call);
 }
 
 }  // namespace penstock::replica

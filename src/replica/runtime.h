@@ -43,14 +43,16 @@ class Runtime final : private base::FdHandler {
   // that they send requests for these here.
   void SetModels(std::vector<std::string> models);
 
-  // Refuses everything new and says so to all routers; calls `drained` once nothing runs.
+  // Refuses everything new and says so to all routers; calls `drained` once nothing runs and
+  // every reply has left.
   void Drain(std::function<void()> drained);
 
   // Requests that run now.
   int ongoing() const { return ongoing_; }
 
-  // For Call.
-  void OnFinished(const Call& call, const base::Connection* connection);
+  // For Call: user code has given its reply; nothing of it is left to send.
+  void OnAnswered();
+  void OnGone(const Call& call, const base::Connection* connection);
 
  private:
   struct Router {
@@ -64,6 +66,8 @@ class Runtime final : private base::FdHandler {
   void OnFrame(Router& router, const base::Frame& frame);
   void OnRequest(Router& router, const base::Frame& frame);
   void OnClosed(const base::Connection* connection);
+  void Cancel(Call& call);
+  void TellIfDrained();
   void Refuse(Router& router, std::uint32_t stream, base::RefuseReason reason);
   void SendModels(base::Connection& connection) const;
   void OfferSlots();
@@ -75,6 +79,7 @@ class Runtime final : private base::FdHandler {
   std::map<const base::Connection*, std::unique_ptr<Router>> routers_;
   std::vector<std::string> models_;
   int ongoing_ = 0;
+  int calls_ = 0;  // those of routers_: ongoing, or with a reply that waits for credit
   int limit_ = 1;
   bool draining_ = false;
   std::function<void()> drained_;

@@ -94,6 +94,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::string payload_;
   std::string replica_;
   bool end_;
+  bool answered_ = false;   // its reply is still coming, but it is no longer ongoing
   bool committed_ = false;  // admitted for certain: never to be sent elsewhere
   ReplySink* sink_;
   std::unique_ptr<ReplySink> discard_;  // of an abandoned exchange

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/frame.h"
+#include "base/heads.h"
 #include "base/log.h"
 #include "base/protocol.h"
 #include "base/socket.h"
@@ -52,11 +53,11 @@ void ReplicaLink::Connect() {
   connection_ = base::Connection::Open(loop_, *std::move(socket), base::kMaxDataPayload,
                                        {.on_frame = [this](const Frame& frame) { OnFrame(frame); },
                                         .on_closed = [this](const std::string&) { OnClosed(); }});
-  connection_->Send(base::HelloHead(), base::EncodeHello({.role = "router"}));
+  connection_->Greet(base::HelloHead(), base::EncodeHello({.role = "router"}));
 }
 
 Candidate ReplicaLink::Look(int max_ongoing_requests) const {
-  const auto mine = static_cast<std::uint32_t>(streams_.size());
+  const auto mine = Mine();
   const bool room = mine < static_cast<std::uint32_t>(max_ongoing_requests);
   return {.ongoing = mine + others_, .open = room && !full_ && alive()};
 }
@@ -83,18 +84,25 @@ void ReplicaLink::Send(const std::shared_ptr<Exchange>& exchange) {
   FrameHead head{.kind = FrameKind::kRequest, .stream = stream};
   if (exchange->end_) head.flags |= base::kEnd;
   if (exchange->pinned_) head.flags |= base::kAdmit;
-  connection_->Send(head, exchange->payload_);
+  // A large body may go through shared memory; its head may not.
+  std::string_view payload = exchange->payload_;
+  std::string_view body;
+  if (base::RequestHead parsed;
+      payload.size() > base::kBodyPiece && base::ParseRequestHead(payload, parsed, body)) {
+    payload.remove_suffix(body.size());
+  }
+  connection_->Send(head, payload, body);
 }
 
 void ReplicaLink::SendBody(std::uint32_t stream, std::string_view piece, bool end) {
   // Cut to frames: a frame is the unit in which connections share the socket.
   do {
-    const std::string_view part = piece.substr(0, base::kBodyPiece);
+    const std::string_view part = piece.substr(0, connection_->piece_size());
     piece.remove_prefix(part.size());
     const bool last = end && piece.empty();
     connection_->Send(
         {.kind = FrameKind::kBody, .flags = last ? base::kEnd : std::uint8_t{0}, .stream = stream},
-        part);
+        {}, part);
   } while (!piece.empty());
 }
 
@@ -103,7 +111,9 @@ void ReplicaLink::SendCredit(std::uint32_t stream, std::uint32_t bytes) {
 }
 
 void ReplicaLink::Cancel(std::uint32_t stream) {
-  if (streams_.erase(stream) == 0) return;
+  const auto gone = streams_.extract(stream);
+  if (gone.empty()) return;
+  if (gone.mapped()->answered_) --answered_;
   connection_->Send({.kind = FrameKind::kCancel, .stream = stream});
   queue_.Pump();
   queue_.OnLinkIdle();
@@ -111,7 +121,7 @@ void ReplicaLink::Cancel(std::uint32_t stream) {
 
 // What it runs now, less what is ours, is what others run there.
 void ReplicaLink::Heard(std::uint32_t ongoing) {
-  const auto mine = static_cast<std::uint32_t>(streams_.size());
+  const auto mine = Mine();
   others_ = ongoing > mine ? ongoing - mine : 0;
   if (ongoing < static_cast<std::uint32_t>(queue_.route().max_ongoing_requests)) full_ = false;
 }
@@ -167,17 +177,35 @@ void ReplicaLink::OnReplyFrame(const Frame& frame) {
   const auto exchange = found->second;
   exchange->committed_ = true;
   const bool end = (frame.head.flags & base::kEnd) != 0;
-  if (end) streams_.erase(found);
-  Heard(frame.head.ongoing);
-  ReplySink* sink = end ? exchange->Finish() : exchange->sink_;
-  if (frame.head.kind == FrameKind::kReply) {
-    sink->OnReply(frame.payload, frame.head.flags);
-  } else {
-    sink->OnBody(frame.payload, frame.head.flags);
+  const bool answered = (frame.head.flags & base::kAnswered) != 0;
+  if (answered && !std::exchange(exchange->answered_, true)) ++answered_;
+  if (end) {
+    if (exchange->answered_) --answered_;
+    streams_.erase(found);
   }
-  if (!end) return;
+  Heard(frame.head.ongoing);
+  Deliver(*exchange, frame, end);
+  if (!end && !answered) return;
   queue_.Pump();
+  if (!end) return;
   queue_.OnLinkIdle();
+}
+
+void ReplicaLink::Deliver(Exchange& exchange, const Frame& frame, bool end) {
+  const std::uint8_t flags = frame.head.flags;
+  const bool starts = frame.head.kind == FrameKind::kReply;
+  if (starts && !frame.payload.empty() && !frame.shared.empty()) {  // a head, and a body apart
+    exchange.sink_->OnReply(frame.payload, static_cast<std::uint8_t>(flags & ~base::kEnd));
+    if (exchange.done()) return;  // it was cancelled
+    ReplySink* sink = end ? exchange.Finish() : exchange.sink_;
+    return sink->OnBody(frame.shared, flags);
+  }
+  ReplySink* sink = end ? exchange.Finish() : exchange.sink_;
+  if (starts) {
+    sink->OnReply(frame.bytes(), flags);
+  } else {
+    sink->OnBody(frame.bytes(), flags);
+  }
 }
 
 void ReplicaLink::OnRefuse(const Frame& frame) {
@@ -217,6 +245,7 @@ void ReplicaLink::OnModels(std::string_view payload) {
 }
 
 void ReplicaLink::FailStreams(const std::string& why) {
+  answered_ = 0;
   for (const auto& [stream, exchange] : std::exchange(streams_, {})) {
     if (ReplySink* sink = exchange->Finish()) {
       sink->OnFailure({.kind = Failure::Kind::kReplicaDied,

@@ -62,6 +62,8 @@ class ReplicaLink {
   void Connect();
   void OnFrame(const base::Frame& frame);
   void OnReplyFrame(const base::Frame& frame);
+  static void Deliver(Exchange& exchange, const base::Frame& frame, bool end);
+  std::uint32_t Mine() const { return static_cast<std::uint32_t>(streams_.size() - answered_); }
   void OnRefuse(const base::Frame& frame);
   void OnGoAway(std::uint32_t last_admitted);
   void OnModels(std::string_view payload);
@@ -76,6 +78,7 @@ class ReplicaLink {
   base::Loop::TimerId retry_ = 0;
   Duration retry_delay_{};
   std::map<std::uint32_t, std::shared_ptr<Exchange>> streams_;
+  std::size_t answered_ = 0;  // of them, those whose reply only waits to be read
   std::uint32_t next_stream_ = 1;
   std::vector<std::string> models_;  // that are there or being loaded, as last heard; in order
   std::uint32_t others_ = 0;         // requests of other routers that it runs, as last heard

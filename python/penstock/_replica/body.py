@@ -24,12 +24,14 @@ async def signal(subscribe: Callable[[Callable[[], None]], None]) -> None:
 
 async def whole_body(call: _core.ReplicaCall) -> bytes:
     """All of the request's body."""
-    if not call.body_ended:
-        call.collect_body()
-        while not call.body_ended:
-            await signal(call.set_on_body)
-    body: bytes = call.take_body()
-    return body
+    if call.body_ended:
+        return call.take_body()
+    whole = call.collect_body()
+    while not call.body_ended:
+        await signal(call.set_on_body)
+    if call.cancelled:
+        raise asyncio.CancelledError
+    return call.take_body() if whole is None else whole
 
 
 async def until_writable(call: _core.ReplicaCall) -> None:
