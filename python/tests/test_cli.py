@@ -90,6 +90,28 @@ def test_start_status_and_stop(home: str) -> None:
     assert "penstock start --head" in refused("status", env=env)
 
 
+def test_stop_waits_for_every_node(home: str) -> None:
+    env = environment(PENSTOCK_HOME=home)
+    penstock_command("start", "--head", "--num-cpus=1", env=env)
+    for _ in range(2):
+        penstock_command("start", "--address=127.0.0.1:6379", "--num-cpus=1", env=env)
+    penstock_command("stop", env=env)
+    assert not processes_of(home)
+
+
+def test_status_shows_where_the_proxy_listens(home: str) -> None:
+    env = environment(PENSTOCK_HOME=home)
+    penstock_command("start", "--head", "--num-cpus=1", env=env)
+    start = "from penstock import serve; serve.start(http_options={'host': '127.0.0.1', 'port': 0})"
+    subprocess.run([sys.executable, "-c", start], env=env, check=True, timeout=60)
+    found = re.search(
+        r"proxy on head: HEALTHY, listens at 127\.0\.0\.1:(\d+)", penstock_command("status", env=env).stdout
+    )
+    assert found
+    assert requests.get(f"http://127.0.0.1:{found[1]}/-/healthz", timeout=10).headers["server"] == "penstock"
+    penstock_command("stop", env=env)
+
+
 def test_what_start_refuses(home: str) -> None:
     env = environment(PENSTOCK_HOME=home)
     assert "--head or --address" in refused("start", env=env)

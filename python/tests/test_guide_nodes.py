@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from conftest import App, Deployer
 from instances import Instance, Node, node_rows, started
 from probes import Probe
 from ray import serve
-from waiting import wait_until
+from waiting import in_background, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,22 @@ def test_more_than_any_node_has_waits_too(deploy: Deployer) -> None:
     (waiting,) = app.details("Probe")["replicas"]
     assert waiting["pending"]["code"] == "never_fits"
     assert app.status() == "DEPLOYING"
+
+
+def test_whoever_waits_for_it_is_told(deploy: Deployer, caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("ray.serve")
+    logger.addHandler(caplog.handler)
+    try:
+        running = in_background(deploy, probe(resources={"custom_resource": 5}).bind(), name="impossible")
+        wait_until(lambda: "waits: " in caplog.text, "the reason is said")
+    finally:
+        logger.removeHandler(caplog.handler)
+    (words,) = (r.getMessage() for r in caplog.records if "waits: " in r.getMessage())
+    assert words.startswith("Deployment 'Probe' of application 'impossible' waits: ")
+    assert "custom_resource" in words
+    serve.delete("impossible")
+    with pytest.raises(RuntimeError, match="impossible"):
+        running.result(timeout=20)
 
 
 def test_it_starts_the_moment_the_resource_is_freed(deploy: Deployer, special: Node) -> None:

@@ -4,12 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <initializer_list>
 
 #include "app/roles.h"
+#include "base/instance.h"
 #include "engine/local/process_tree.h"
 
 namespace penstock::app {
@@ -37,6 +39,17 @@ sigset_t Handled() {
   argv.push_back(nullptr);
   ::execv("/proc/self/exe", argv.data());
   ::_exit(127);
+}
+
+// Who stops the instance waits for its members. One that a script owns has no folder yet, and is
+// not stopped by others.
+base::UniqueFd Join(const std::vector<std::string>& arguments) {
+  const auto option = std::find(arguments.begin(), arguments.end(), "--instance");
+  if (option == arguments.end() || option + 1 == arguments.end()) return {};
+  auto membership = base::JoinInstance({*(option + 1)});
+  if (membership.ok()) return *std::move(membership);
+  std::fprintf(stderr, "penstock guard: %s\n", membership.status().message().c_str());
+  return {};
 }
 
 // Passes on what ends a process, until the agent has ended. Its wait status.
@@ -68,6 +81,7 @@ int RunGuard(const std::vector<std::string>& arguments) {
   if (agent == 0) RunAgent(arguments, before, self);
   // Who waits for the agent's report must see its end.
   ::close_range(kFirstInherited, ~0U, 0);
+  const base::UniqueFd membership = Join(arguments);
   const int status = WaitForAgent(agent, handled);
   engine::local::EndDescendants();
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -15,8 +16,8 @@
 namespace penstock::app {
 namespace {
 
-// How long an instance may take to end its replicas before it is killed, in milliseconds.
-constexpr int kStopPatience_ms = 15'000;
+// How long an instance may take to end its replicas before it is killed.
+constexpr std::chrono::milliseconds kStopPatience = std::chrono::seconds(15);
 
 int Fail(const char* verb, const std::string& message) {
   std::fprintf(stderr, "penstock %s: %s\n", verb, message.c_str());
@@ -26,16 +27,20 @@ int Fail(const char* verb, const std::string& message) {
 // False when it has not ended in time.
 bool Ended(const base::UniqueFd& pidfd) {
   pollfd ended{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-  return !pidfd || ::poll(&ended, 1, kStopPatience_ms) != 0;
+  return !pidfd || ::poll(&ended, 1, static_cast<int>(kStopPatience.count())) != 0;
 }
 
-// Asks the head's agent to end, and waits for it and for its guard.
+// Asks the head's agent to end, and waits for it, for its guard, and for the further nodes, which
+// end with their head.
 void StopInstance(const base::InstanceInfo& info) {
   const base::UniqueFd guard = info.guard.Open();
   const base::UniqueFd agent = info.agent.Open();
   base::SignalThrough(agent, SIGTERM);
   if (!Ended(agent)) base::SignalThrough(agent, SIGKILL);
   Ended(guard);
+  if (!base::WaitForMembers({info.folder}, kStopPatience)) {
+    std::fprintf(stderr, "penstock stop: a node of %s has not ended yet\n", info.Address().c_str());
+  }
   std::printf("stopped %s\n", info.Address().c_str());
 }
 

@@ -159,7 +159,9 @@ std::string ReplicasText(const Json& deployment, const Json& cluster) {
 std::string StatusText(const Json& serve, const Json& cluster) {
   std::string text = NodesText(cluster);
   for (const auto& [node, status] : serve.at("proxies").items()) {
-    text += "\nproxy on " + NodeName(cluster, node) + ": " + status.get<std::string>() + "\n";
+    text += "\nproxy on " + NodeName(cluster, node) + ": " + status.get<std::string>();
+    const std::string address = serve.value("proxy_addresses", Json::object()).value(node, "");
+    text += (address.empty() ? "" : ", listens at " + address) + "\n";
   }
   for (const auto& [name, app] : serve.at("applications").items()) {
     const Json prefix = app.value("route_prefix", Json());

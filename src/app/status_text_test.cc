@@ -38,6 +38,7 @@ Json Waiting() {
 
 Json Serve(Json replicas, Json route_prefix) {
   return {{"proxies", {{"id-head", "HEALTHY"}}},
+          {"proxy_addresses", {{"id-head", "127.0.0.1:8000"}}},
           {"applications",
            {{"a",
              {{"status", "DEPLOYING"},
@@ -66,7 +67,8 @@ TEST(StatusText, SaysPerNodeWhatIsReservedAndFree) {
 TEST(StatusText, SaysWhatEachReplicaGotAndWhy) {
   const std::string text =
       StatusText(Serve({Running(), Waiting()}, "/a"), {{"nodes", {Node("head", true)}}});
-  EXPECT_NE(text.find("proxy on head: HEALTHY"), std::string::npos) << text;
+  EXPECT_NE(text.find("proxy on head: HEALTHY, listens at 127.0.0.1:8000\n"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("application a /a: DEPLOYING\n"
                       "  deployment D: UPDATING (CONFIG_UPDATE_STARTED), 1 of 2 replicas run\n"
                       "    slow\n"),

@@ -1,7 +1,9 @@
 #include "base/instance.h"
 
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netdb.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
 #include "base/environment.h"
 #include "base/file.h"
@@ -180,6 +183,26 @@ void RetractInstance(const InstanceInfo& info) {
   std::error_code error;
   if (fs::read_symlink(CurrentLink(), error) == info.folder) fs::remove(CurrentLink(), error);
   fs::remove(info.folder + "/info.json", error);
+}
+
+Result<UniqueFd> JoinInstance(const InstancePaths& paths) {
+  UniqueFd members(::open(paths.members().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!members || ::flock(members.get(), LOCK_SH) != 0) {
+    return Internal("cannot lock '" + paths.members() + "': " + std::strerror(errno));
+  }
+  return members;
+}
+
+bool WaitForMembers(const InstancePaths& paths, Duration patience) {
+  constexpr auto kPeriod =
+      std::chrono::milliseconds(5);  // a lock cannot be waited for with a limit
+  const UniqueFd members(::open(paths.members().c_str(), O_RDWR | O_CLOEXEC));
+  if (!members) return true;
+  for (Duration waited{}; ::flock(members.get(), LOCK_EX | LOCK_NB) != 0; waited += kPeriod) {
+    if (waited >= patience) return false;
+    std::this_thread::sleep_for(kPeriod);
+  }
+  return true;
 }
 
 Result<std::vector<InstanceInfo>> LiveInstances() {

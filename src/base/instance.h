@@ -7,6 +7,7 @@
 //       info.json           what it is: address, port, process id, whether a script owns it
 //       control.sock        the control protocol
 //       state.db            desired state
+//       members             locked by the guard of every node while it lives
 //       code/ r/ logs/ env/ deployment code, replicas' sockets, logs, runtime environments
 #pragma once
 
@@ -15,6 +16,7 @@
 
 #include "base/process.h"
 #include "penstock/status.h"
+#include "penstock/units.h"
 
 namespace penstock::base {
 
@@ -24,6 +26,7 @@ struct InstancePaths {
 
   std::string info() const { return folder + "/info.json"; }
   std::string control_socket() const { return folder + "/control.sock"; }
+  std::string members() const { return folder + "/members"; }
   std::string database() const { return folder + "/state.db"; }
   std::string code() const { return folder + "/code"; }
   std::string sockets() const { return folder + "/r"; }
@@ -56,6 +59,12 @@ Status PublishInstance(const InstanceInfo& info);
 
 // Removes the link to it, if it is the current one. The folder stays: it holds the logs.
 void RetractInstance(const InstanceInfo& info);
+
+// Makes this process a member of the instance for as long as the descriptor is open. kInternal.
+Result<UniqueFd> JoinInstance(const InstancePaths& paths);
+
+// Waits until the instance has no member left. False when it still has after `patience`.
+bool WaitForMembers(const InstancePaths& paths, Duration patience);
 
 // Every instance whose agent is alive. kFailedPrecondition for a root as above.
 Result<std::vector<InstanceInfo>> LiveInstances();

@@ -215,15 +215,20 @@ Json NodeJson(const placement::ClusterNode& node) {
 
 Json ServeStatusJson(const Controller& controller, const StatusOptions& options) {
   Json proxies = Json::object();
+  Json addresses = Json::object();
   const auto all = controller.proxies();
   for (const auto& [node, proxy] : all) {
     proxies[node] = proxy.healthy ? "HEALTHY" : "STARTING";
+    if (!proxy.address.empty()) addresses[node] = proxy.address;
   }
   Json apps = Json::object();
   for (const auto& [name, app] : controller.state().apps) {
     apps[name] = AppJson(app, controller.state(), options);
   }
-  return {{"proxies", proxies}, {"applications", apps}, {"target_capacity", nullptr}};
+  return {{"proxies", proxies},
+          {"proxy_addresses", addresses},
+          {"applications", apps},
+          {"target_capacity", nullptr}};
 }
 
 Json ResourcesJson(const Controller& controller) {

@@ -39,6 +39,7 @@ logger = logging.getLogger("ray.serve")
 # The driver's default runtime environment; ray.init(runtime_env=...) sets it.
 default_runtime_env: dict[str, Any] = {}
 
+_PATIENCE_S = 2  # then whoever waits for an application is told what it waits for
 _DELETE_TIMEOUT_S = 60
 _SHUTDOWN_TIMEOUT_S = 30
 
@@ -139,10 +140,26 @@ def _beyond_access_log(logging_config: Any) -> bool:
 
 
 def _wait_running(name: str) -> None:
-    try:
-        _instance.call("serve.wait", {"app": name, "until": "running"}, timeout_s=-1)
-    except KeyError as error:
-        raise RuntimeError(str(error.args[0])) from None
+    told: set[str] = set()
+    while True:
+        try:
+            _instance.call("serve.wait", {"app": name, "until": "running"}, timeout_s=_PATIENCE_S)
+            return
+        except KeyError as error:
+            raise RuntimeError(str(error.args[0])) from None
+        except TimeoutError:
+            _tell_what_waits(name, told)
+
+
+def _tell_what_waits(name: str, told: set[str]) -> None:
+    """Says why replicas do not start, each reason once: whoever waits for them should know."""
+    application = _instance.call("serve.status")["applications"].get(name, {})
+    for deployment, details in application.get("deployments", {}).items():
+        for replica in details["replicas"]:
+            reason = (replica.get("pending") or {}).get("reason")
+            if reason and reason not in told:
+                told.add(reason)
+                logger.warning("Deployment '%s' of application '%s' waits: %s", deployment, name, reason)
 
 
 def _check_route_prefix(prefix: Any) -> None:
