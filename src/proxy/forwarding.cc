@@ -7,6 +7,12 @@
 #include "route/deployment_queue.h"
 
 namespace penstock::proxy {
+namespace {
+
+// Memory that a connection keeps for its next request, in bytes.
+constexpr std::size_t kWorthKeeping = 4 << 10;
+
+}  // namespace
 
 void Forwarding::Reset() {
   stage_ = Stage::kReceiving;
@@ -90,6 +96,7 @@ void Forwarding::NoteLeft(int status, std::string_view status_name) {
 
 void Forwarding::Finish(int status, std::string_view status_name) {
   stage_ = Stage::kOver;
+  if (body_.capacity() > kWorthKeeping) body_ = std::string();
   if (deadline_ != 0) server_.loop().Cancel(std::exchange(deadline_, 0));
   Log(status, status_name);
 }

@@ -21,6 +21,8 @@ namespace {
 // Bytes that are taken out of the session at a time: what waits longer stays in the streams, where
 // it holds the replica back.
 constexpr std::size_t kOutBatch = 64 << 10;
+// Memory that a connection without requests keeps, in bytes.
+constexpr std::size_t kWorthKeeping = 16 << 10;
 // Of a request's body: what may wait for a replica, and what may be under way to one.
 constexpr std::int32_t kNarrowWindow = 65535;
 constexpr std::int32_t kWideWindow = static_cast<std::int32_t>(base::kBodyWindow);
@@ -362,6 +364,7 @@ void Http2Connection::Flush() {
     if (written_ < out_.size()) continue;
     out_.clear();
     written_ = 0;
+    if (streams_.empty() && out_.capacity() > kWorthKeeping) out_ = std::string();
   }
   if (std::exchange(want_write_, false)) server_.loop().Rewatch(socket_.get(), EPOLLIN, *this);
   const bool over =

@@ -76,7 +76,7 @@ void HttpStream::OnReplyHead(const base::ReplyHead& head, std::optional<std::siz
   }
   if (!date) fields.emplace_back("date", server_.Date());
   if (!server) fields.emplace_back("server", "penstock");
-  if (!request_id) fields.emplace_back("x-request-id", call_.id());
+  if (!request_id && !call_.id().empty()) fields.emplace_back("x-request-id", call_.id());
   const int status = FinalStatus(head.status);
   std::string length;
   if (size && !promised_ && AllowsBody(status)) {
