@@ -6,93 +6,14 @@
 #include <string>
 
 #include "base/protocol.h"
-#include "base/socket.h"
-#include "proxy/server.h"
-#include "replica/runtime.h"
-#include "route/router.h"
-#include "support/http_client.h"
-#include "support/loop_fixture.h"
-#include "support/scripted_code.h"
+#include "support/proxy_fixture.h"
 
 namespace penstock {
 namespace {
 
 using Client = testing_support::HttpClient;
 using testing_support::AnswerHttp;
-using testing_support::ScriptedCode;
-
-class ProxyTest : public testing_support::LoopTest {
- protected:
-  ProxyTest() : runtime_(*loop_, code_) {
-    runtime_.SetMaxOngoing(100);
-    EXPECT_TRUE(runtime_.Listen(Path("r")).ok());
-  }
-
-  void Serve(proxy::ServerOptions options = {}, int max_queued = -1, int max_ongoing = 100) {
-    route::RouteUpdate update{.epoch = 1, .http = {{}}};
-    update.http->push_back({"/", {"root", "Root"}});
-    update.http->push_back({"/conv", {"conv", "Conv"}});
-    update.http->push_back({"/conv/deep", {"deep", "Deep"}});
-    update.http->push_back({"/dead", {"dead", "Dead"}});
-    route::SortRoutes(*update.http);
-    for (const auto& route : *update.http) {
-      update.deployments.push_back({.id = route.ingress,
-                                    .available = route.prefix != "/dead",
-                                    .max_ongoing_requests = max_ongoing,
-                                    .max_queued_requests = max_queued,
-                                    .replicas = {{.id = "r", .socket = Path("r"), .node = "n"}}});
-    }
-    router_.Apply(update);
-    Start(std::move(options));
-  }
-
-  void Start(proxy::ServerOptions options) {
-    auto listener = *base::ListenTcp("127.0.0.1", 0);
-    port_ = base::LocalPort(listener);
-    server_ =
-        std::make_unique<proxy::Server>(*loop_, std::move(listener), router_, std::move(options));
-  }
-
-  std::unique_ptr<Client> Connect() { return std::make_unique<Client>(port_); }
-
-  // Turns until the client has read a text that contains `part`.
-  void UntilText(Client& client, const std::string& part) {
-    Until([&] {
-      while (client.Read()) {
-      }
-      return client.text.find(part) != std::string::npos;
-    });
-  }
-
-  void UntilClosed(Client& client) {
-    Until([&] {
-      while (client.Read()) {
-      }
-      return client.closed;
-    });
-  }
-
-  // The reply to one request on a connection of its own; the replica answers at once.
-  std::string Fetch(const std::string& request) {
-    const auto client = Connect();
-    client->Send(request);
-    UntilText(*client, "\r\n\r\n");
-    Settle();
-    while (client->Read()) {
-    }
-    return client->text;
-  }
-
-  std::string Get(const std::string& path) {
-    return Fetch("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n");
-  }
-
-  ScriptedCode code_;
-  replica::Runtime runtime_;
-  route::Router router_{*loop_};
-  std::unique_ptr<proxy::Server> server_;
-  int port_ = 0;
-};
+using testing_support::ProxyTest;
 
 using testing::HasSubstr;
 using testing::Not;

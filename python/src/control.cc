@@ -13,6 +13,7 @@
 #include "config/actor_options.h"
 #include "config/autoscaling_options.h"
 #include "config/deployment_options.h"
+#include "config/grpc_options.h"
 #include "config/http_options.h"
 #include "convert.h"
 #include "resources/families.h"
@@ -74,6 +75,10 @@ void BindControl(nb::module_& module) {
       "check_http_options",
       [](const std::string& options) { Unwrap(config::ParseHttpOptions(Parse(options))); },
       nb::arg("options_json"), "ValueError for http_options out of range.");
+  module.def(
+      "check_grpc_options",
+      [](const std::string& options) { Unwrap(config::ParseGrpcOptions(Parse(options))); },
+      nb::arg("options_json"), "ValueError for grpc_options out of range.");
   module.def(
       "check_runtime_env",
       [](const std::string& env) { Unwrap(config::ParseRuntimeEnv(Parse(env))); },

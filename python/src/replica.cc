@@ -10,6 +10,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/compress.h"
+
 namespace penstock::python {
 namespace {
 
@@ -124,7 +126,7 @@ void BindReplica(nb::module_& module) {
             return nb::make_tuple(static_cast<int>(head.kind), Text(head.request_id),
                                   Text(head.route), Text(head.multiplexed_model_id));
           },
-          "(kind, request_id, route, model_id); kind is 1 HTTP, 2 call, 3 WebSocket.")
+          "(kind, request_id, route, model_id); kind is 1 HTTP, 2 call, 3 WebSocket, 4 gRPC.")
       .def(
           "http",
           [](const Call& c) {
@@ -134,6 +136,15 @@ void BindReplica(nb::module_& module) {
           },
           "(method, target, http_version, root_path, client, server); client and server are "
           "host:port")
+      .def(
+          "grpc",
+          [](const Call& c) {
+            const base::RequestHead& head = c.head();
+            return nb::make_tuple(Text(head.target), Text(head.servicer), Text(head.client));
+          },
+          "(path of the method, import path of its servicer function, client's host:port)")
+      .def_prop_ro("takes_stream",
+                   [](const Call& c) { return (c.head().flags & base::kStreamRequest) != 0; })
       .def_prop_ro("wants_stream",
                    [](const Call& c) { return (c.head().flags & base::kStreamReply) != 0; })
       .def_prop_ro("method", [](const Call& c) { return Text(c.head().method); })
@@ -180,6 +191,29 @@ void BindReplica(nb::module_& module) {
           },
           nb::arg("piece"), nb::arg("end"), nb::arg("failure") = false)
       .def("finish", &Call::Finish);
+
+  module.def(
+      "encode_metadata",
+      [](int code, const nb::list& metadata) {
+        std::string out;
+        base::AppendReplyHead(
+            out, {.status = static_cast<std::uint16_t>(code), .headers = HeadersFrom(metadata)});
+        return Bytes(out);
+      },
+      nb::arg("code"), nb::arg("metadata"), "A gRPC status and metadata, for a frame of a reply.");
+  module.def(
+      "compress",
+      [](const std::string& encoding, const nb::bytes& message) {
+        return Bytes(Unwrap(base::Compress(encoding, View(message))));
+      },
+      nb::arg("encoding"), nb::arg("message"), "By 'gzip' or 'deflate'.");
+  module.def(
+      "decompress",
+      [](const std::string& encoding, const nb::bytes& message, std::size_t limit) {
+        return Bytes(Unwrap(base::Decompress(encoding, View(message), limit)));
+      },
+      nb::arg("encoding"), nb::arg("message"), nb::arg("limit"),
+      "The inverse, of at most `limit` bytes. ValueError for what is not so compressed.");
 
   nb::class_<PyHost>(module, "ReplicaHost", "A replica's runtime with Python code in it.")
       .def(nb::init<std::shared_ptr<PyLoop>, int, nb::object, nb::object>(), nb::arg("loop"),

@@ -185,12 +185,14 @@ class Instance:
 
 
 @contextmanager
-def embedded(http_options: Optional[dict[str, Any]] = None, **node: Any) -> Iterator[Instance]:
+def embedded(
+    http_options: Optional[dict[str, Any]] = None, grpc_options: Optional[dict[str, Any]] = None, **node: Any
+) -> Iterator[Instance]:
     """An instance of this process's own: ``node`` is what ``ray.init`` takes."""
     context = ray.init(**node)
     try:
         port = free_port()
-        serve.start(http_options={"port": port, **(http_options or {})})
+        serve.start(http_options={"port": port, **(http_options or {})}, grpc_options=grpc_options)
         yield Instance(context["address"], port)
     finally:
         ray.shutdown()

@@ -1,10 +1,16 @@
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
 #include <cstdio>
 
 #include "app/roles.h"
 #include "base/control_link.h"
+#include "base/file.h"
 #include "base/instance.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "config/grpc_options.h"
 #include "config/http_options.h"
 #include "proxy/server.h"
 #include "route/router.h"
@@ -14,6 +20,7 @@ namespace penstock::app {
 namespace {
 
 constexpr int kListenerDescriptor = 3;
+constexpr int kGrpcDescriptor = 4;
 
 proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nlohmann::json& raw,
                                        const base::InstancePaths& paths, const std::string& ip) {
@@ -26,6 +33,42 @@ proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nl
   return options;
 }
 
+// Ends the loop on SIGTERM: clients that share a connection are told, the log is written out.
+class Termination final : public base::FdHandler {
+ public:
+  explicit Termination(base::Loop& loop) : loop_(loop) {
+    sigset_t only{};
+    ::sigemptyset(&only);
+    ::sigaddset(&only, SIGTERM);
+    ::sigprocmask(SIG_BLOCK, &only, nullptr);
+    signals_ = base::UniqueFd(::signalfd(-1, &only, SFD_CLOEXEC | SFD_NONBLOCK));
+    loop_.Watch(signals_.get(), EPOLLIN, *this);
+  }
+  ~Termination() override { loop_.Unwatch(signals_.get(), *this); }
+
+  void OnEvents(std::uint32_t) override { loop_.Stop(); }
+
+ private:
+  base::Loop& loop_;
+  base::UniqueFd signals_;
+};
+
+// What to serve over gRPC; nullopt for nothing.
+Result<std::optional<proxy::GrpcServing>> GrpcServingFrom(const ProxyRoleOptions& role,
+                                                          const base::InstancePaths& paths) {
+  if (role.grpc.empty()) return std::optional<proxy::GrpcServing>();
+  const auto options = config::ParseGrpcOptions(
+      nlohmann::json::parse(role.grpc, nullptr, /*allow_exceptions=*/false));
+  if (!options.ok()) return options.status();
+  const auto text = base::ReadFile(paths.code() + "/" + options->directory);
+  if (!text.ok()) return text.status();
+  auto directory = proxy::GrpcDirectory::Parse(*text);
+  if (!directory.ok()) return directory.status();
+  return std::optional<proxy::GrpcServing>({.directory = *std::move(directory),
+                                            .request_timeout_s = options->request_timeout_s,
+                                            .reflection = options->enable_reflection});
+}
+
 }  // namespace
 
 int RunProxy(const ProxyRoleOptions& role) {
@@ -34,8 +77,9 @@ int RunProxy(const ProxyRoleOptions& role) {
       base::OpenLog({.path = paths.logs() + "/proxy.log", .component = "proxy", .id = role.ip});
   const auto raw = nlohmann::json::parse(role.options, nullptr, /*allow_exceptions=*/false);
   const auto http = config::ParseHttpOptions(raw);
+  auto grpc = GrpcServingFrom(role, paths);
   auto loop = base::Loop::Create();
-  for (const Status& bad : {logging, http.status(), loop.status()}) {
+  for (const Status& bad : {logging, http.status(), grpc.status(), loop.status()}) {
     if (bad.ok()) continue;
     std::fprintf(stderr, "penstock proxy: %s\n", bad.message().c_str());
     return 1;
@@ -52,8 +96,10 @@ int RunProxy(const ProxyRoleOptions& role) {
   route::Subscription subscription(**loop, link, router, route::Subscription::Scope::kEverything,
                                    role.node);
   subscribed = &subscription;
-  const proxy::Server server(**loop, base::UniqueFd(kListenerDescriptor), router,
-                             ServerOptionsFrom(*http, raw, paths, role.ip));
+  proxy::Server server(**loop, base::UniqueFd(kListenerDescriptor), router,
+                       ServerOptionsFrom(*http, raw, paths, role.ip));
+  const Termination termination(**loop);
+  if (*grpc) server.ListenGrpc(base::UniqueFd(kGrpcDescriptor), **std::move(grpc));
   (*loop)->Run();
   return 0;
 }

@@ -40,9 +40,10 @@ struct ProxyRoleOptions {
   std::string node;
   std::string ip;
   std::string options;  // HTTP options, JSON
+  std::string grpc;     // gRPC options, JSON; "" when it serves none
 };
 
-// The proxy; its listening socket is descriptor 3.
+// The proxy; its listening socket is descriptor 3, that for gRPC 4.
 int RunProxy(const ProxyRoleOptions& options);
 
 // A replica of C++ code; its control socket is the descriptor PENSTOCK_CONTROL_FD names.

@@ -37,6 +37,7 @@ void AppendRequestHead(std::string& out, const RequestHead& head) {
   writer.PutString(head.multiplexed_model_id);
   writer.PutString(head.method);
   if (head.kind == CallKind::kCall) return;
+  if (head.kind == CallKind::kGrpc) writer.PutString(head.servicer);
   writer.PutString(head.target);
   writer.PutString(head.http_version);
   writer.PutString(head.client);
@@ -47,7 +48,7 @@ void AppendRequestHead(std::string& out, const RequestHead& head) {
 bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_view& body) {
   WireReader reader(payload);
   head.kind = static_cast<CallKind>(reader.Get<std::uint8_t>());
-  if (head.kind < CallKind::kHttp || head.kind > CallKind::kWebSocket) return false;
+  if (head.kind < CallKind::kHttp || head.kind > CallKind::kGrpc) return false;
   head.flags = reader.Get<std::uint8_t>();
   head.request_id = reader.GetString();
   head.app = reader.GetString();
@@ -55,6 +56,7 @@ bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_v
   head.root_path = reader.GetString();
   head.multiplexed_model_id = reader.GetString();
   head.method = reader.GetString();
+  if (head.kind == CallKind::kGrpc) head.servicer = reader.GetString();
   if (head.kind != CallKind::kCall) {
     head.target = reader.GetString();
     head.http_version = reader.GetString();

@@ -17,10 +17,12 @@ enum class CallKind : std::uint8_t {
   kHttp = 1,       // from a proxy: an HTTP request; the reply has a status, headers and a body
   kCall = 2,       // from a handle: a method call; arguments and result are opaque bytes
   kWebSocket = 3,  // from a proxy: status 101 accepts it, then bodies are messages (ws_message.h)
+  kGrpc = 4,       // from a proxy: bodies are gRPC messages (docs/design/grpc.md)
 };
 
 // RequestHead::flags, a bit set.
-inline constexpr std::uint8_t kStreamReply = 1;  // the caller wants the items of a generator
+inline constexpr std::uint8_t kStreamReply = 1;    // the caller wants the items of a generator
+inline constexpr std::uint8_t kStreamRequest = 2;  // of kGrpc: any number of messages come
 
 // The head of a kRequest frame.
 struct RequestHead {
@@ -35,7 +37,10 @@ struct RequestHead {
   std::string_view multiplexed_model_id;  // "" when none
   std::string_view method;                // HTTP method, or the name of the method to call
 
-  // kHttp and kWebSocket only; empty otherwise.
+  // kGrpc only: import path of the function that knows the types of the messages.
+  std::string_view servicer;
+
+  // Not of kCall; empty there.
   std::string_view target;        // path and query as received
   std::string_view http_version;  // "1.1"
   std::string_view client;        // "host:port" of the peer
@@ -53,7 +58,8 @@ bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_v
 // know of it. "" when it names none or is malformed.
 std::string_view ParseModelId(std::string_view payload);
 
-// The head of a kReply frame to a kHttp or kWebSocket request. A reply to kCall has none.
+// The head of a kReply frame to a kHttp or kWebSocket request. A reply to kCall has none; in one to
+// kGrpc it is what frames of metadata hold.
 struct ReplyHead {
   using Header = std::pair<std::string_view, std::string_view>;
 

@@ -116,11 +116,11 @@ void Controller::Shutdown(std::function<void(Status)> done) {
   WaitGone("", std::move(done));
 }
 
-void Controller::StartProxy(const Json& http_options, FrontDoor::OnOpened done) {
+void Controller::StartProxy(const DoorOptions& options, FrontDoor::OnOpened done) {
   if (shutdown_ != ShutdownStep::kNone) {
-    late_starts_.push_back({http_options, std::move(done)});
+    late_starts_.push_back({options, std::move(done)});
   } else {
-    door_.Open(http_options, std::move(done));
+    door_.Open(options, std::move(done));
   }
 }
 

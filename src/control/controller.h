@@ -74,7 +74,7 @@ class Controller final : public engine::EngineListener {
   // Makes the head node's proxy listen; during a shutdown, once that has ended. `done` gets its
   // address, or why it does not listen; the options of a proxy that listens already are not
   // changed.
-  void StartProxy(const nlohmann::json& http_options, FrontDoor::OnOpened done);
+  void StartProxy(const DoorOptions& options, FrontDoor::OnOpened done);
 
   // Answers when the application runs and every proxy knows its route (ok), when its deploy
   // failed (kFailedPrecondition with the message), or when it is gone (kNotFound).
@@ -125,7 +125,7 @@ class Controller final : public engine::EngineListener {
     std::function<void(Status)> done;
   };
   struct LateStart {
-    nlohmann::json http_options;
+    DoorOptions options;
     FrontDoor::OnOpened done;
   };
   enum class ShutdownStep { kNone, kApps, kProxy };

@@ -257,7 +257,7 @@ void Controller::FinishShutdown() {
     Save();
     AnswerWaiters(ports_.clock.Now());
     for (LateStart& start : std::exchange(late_starts_, {})) {
-      door_.Open(start.http_options, std::move(start.done));
+      door_.Open(start.options, std::move(start.done));
     }
   });
 }

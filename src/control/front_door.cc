@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "config/grpc_options.h"
 #include "config/http_options.h"
 #include "penstock/check.h"
 
@@ -13,6 +14,29 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kHttpSetting = "setting/http";
+constexpr const char* kGrpcSetting = "setting/grpc";
+
+// What is wrong with the options, if anything.
+Status Check(const DoorOptions& options) {
+  const auto http = config::ParseHttpOptions(options.http);
+  if (!http.ok()) return http.status();
+  const auto grpc = config::ParseGrpcOptions(options.grpc);
+  if (!grpc.ok()) return grpc.status();
+  if (grpc->enabled() && grpc->directory.empty()) {
+    return InvalidArgument("grpc_options.directory: the functions' methods have to be listed");
+  }
+  return {};
+}
+
+// A setting's value; an empty object when it is not there.
+Json Remembered(const std::map<std::string, std::string>& values, const char* key) {
+  const auto found = values.find(key);
+  if (found == values.end()) return Json::object();
+  return Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+}
+
+// True when options were given that the door does not have.
+bool Ignored(const Json& wanted, const Json& has) { return wanted != has && !wanted.empty(); }
 
 }  // namespace
 
@@ -20,21 +44,20 @@ FrontDoor::FrontDoor(engine::Engine& engine, std::function<void(const Write&)> s
     : engine_(engine), save_(std::move(save)) {}
 
 Status FrontDoor::Restore(const std::map<std::string, std::string>& values) {
-  const auto found = values.find(kHttpSetting);
-  if (found == values.end()) return {};
-  const Json options = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-  const auto parsed = config::ParseHttpOptions(options);
-  if (!parsed.ok()) {
-    return Internal(std::string("state database, key '") + kHttpSetting +
-                    "': " + parsed.status().message());
+  if (values.count(kHttpSetting) == 0) return {};
+  const DoorOptions options{.http = Remembered(values, kHttpSetting),
+                            .grpc = Remembered(values, kGrpcSetting)};
+  if (const Status bad = Check(options); !bad.ok()) {
+    return Internal(std::string("state database, keys '") + kHttpSetting + "' and '" +
+                    kGrpcSetting + "': " + bad.message());
   }
   options_ = options;
   return {};
 }
 
-void FrontDoor::Open(const Json& options, OnOpened done) {
-  const auto parsed = config::ParseHttpOptions(options);
-  if (!parsed.ok()) return done(parsed.status());
+void FrontDoor::Open(const DoorOptions& options, OnOpened done) {
+  if (Status bad = Check(options); !bad.ok()) return done(bad);
+  const auto parsed = config::ParseHttpOptions(options.http);
   const bool closing = phase_ == Phase::kClosing || !closing_.empty();
   if (!parsed->enabled && !options_ && !closing) return done(Opened{});
   opening_.push_back({options, std::move(done)});
@@ -46,18 +69,27 @@ void FrontDoor::Open(const Json& options, OnOpened done) {
 
 void FrontDoor::Order() {
   if (!options_ || phase_ != Phase::kClosed || !head_) return;  // the head is on its way
-  const auto options = config::ParseHttpOptions(*options_);
-  PENSTOCK_CHECK(options.ok());
+  const auto http = config::ParseHttpOptions(options_->http);
+  const auto grpc = config::ParseGrpcOptions(options_->grpc);
+  PENSTOCK_CHECK(http.ok() && grpc.ok());
   phase_ = Phase::kOpening;
-  engine_.StartProxy(*head_, {.host = options->host, .port = options->port, .options = *options_},
+  engine_.StartProxy(*head_,
+                     {.host = http->host,
+                      .port = http->port,
+                      .options = options_->http,
+                      .grpc_port = grpc->enabled() ? grpc->port : 0,
+                      .grpc_options = options_->grpc},
                      [this](const Result<std::string>& address) { OnAnswer(address); });
 }
 
 void FrontDoor::OnAnswer(const Result<std::string>& address) {
   if (phase_ != Phase::kOpening && phase_ != Phase::kOpen) return;  // the node was faster to go
-  const Json options = options_.value_or(Json::object());
+  const DoorOptions options = options_.value_or(DoorOptions());
   if (address.ok()) {
-    if (phase_ == Phase::kOpening) save_({kHttpSetting, options.dump()});
+    if (phase_ == Phase::kOpening) {
+      save_({kHttpSetting, options.http.dump()});
+      save_({kGrpcSetting, options.grpc.dump()});
+    }
     phase_ = Phase::kOpen;
     address_ = *address;
   } else {
@@ -68,7 +100,8 @@ void FrontDoor::OnAnswer(const Result<std::string>& address) {
   for (Waiter& waiter : std::exchange(opening_, {})) {
     const bool same = waiter.options == options;
     if (address.ok()) {
-      waiter.done(Opened{*address, !same && !waiter.options.empty()});
+      waiter.done(Opened{*address, Ignored(waiter.options.http, options.http) ||
+                                       Ignored(waiter.options.grpc, options.grpc)});
     } else if (same) {
       waiter.done(address.status());
     } else {
@@ -88,6 +121,7 @@ void FrontDoor::Close(std::function<void()> done) {
 void FrontDoor::Shut() {
   options_.reset();
   save_({kHttpSetting, std::nullopt});
+  save_({kGrpcSetting, std::nullopt});
   phase_ = Phase::kClosing;
   if (!head_) return OnClosed();
   engine_.StopProxy(*head_, [this](const Status&) { OnClosed(); });

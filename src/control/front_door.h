@@ -20,6 +20,13 @@
 
 namespace penstock::control {
 
+// What a proxy is to listen with, as users write it: `http_options` and `grpc_options`.
+struct DoorOptions {
+  nlohmann::json http = nlohmann::json::object();
+  nlohmann::json grpc = nlohmann::json::object();
+  friend bool operator==(const DoorOptions&, const DoorOptions&) = default;
+};
+
 struct ProxyInfo {
   std::string address;  // "host:port"
   bool healthy = false;
@@ -41,7 +48,7 @@ class FrontDoor {
   Status Restore(const std::map<std::string, std::string>& values);
 
   // Opens it once there is a head. Options of a door that is open already are not changed.
-  void Open(const nlohmann::json& http_options, OnOpened done);
+  void Open(const DoorOptions& options, OnOpened done);
 
   // Closes it and forgets its options; `done` is called when nothing listens any more.
   void Close(std::function<void()> done);
@@ -62,7 +69,7 @@ class FrontDoor {
  private:
   enum class Phase { kClosed, kOpening, kOpen, kClosing };
   struct Waiter {
-    nlohmann::json options;
+    DoorOptions options;
     OnOpened done;
   };
 
@@ -75,7 +82,7 @@ class FrontDoor {
   engine::Engine& engine_;
   std::function<void(const Write&)> save_;
   Phase phase_ = Phase::kClosed;
-  std::optional<nlohmann::json> options_;  // what it is to be; nullopt: closed
+  std::optional<DoorOptions> options_;  // what it is to be; nullopt: closed
   std::optional<NodeId> head_;
   std::string address_;
   std::vector<Waiter> opening_;

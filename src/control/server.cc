@@ -150,11 +150,13 @@ void Server::OnCall(RouterId id, const std::string& method, const Message& param
 }
 
 void Server::Start(const Message& params, const Peer::Respond& respond) {
-  const Json options = params.json.value("http_options", Json::object());
-  if (const auto missing = config::HttpNotActedUpon(options); !missing.empty()) {
+  const DoorOptions options{.http = params.json.value("http_options", Json::object()),
+                            .grpc = params.json.value("grpc_options", Json::object())};
+  if (const auto missing = config::HttpNotActedUpon(options.http); !missing.empty()) {
     return respond(
         Status(Code::kUnimplemented, missing.front() + " is accepted but not acted upon yet."));
   }
+  if (Status bad = KeepCode(params); !bad.ok()) return respond(bad);  // the gRPC directory
   controller_->StartProxy(options, [respond](const Result<FrontDoor::Opened>& opened) {
     if (!opened.ok()) return respond(opened.status());
     respond(
@@ -169,7 +171,7 @@ Status Server::KeepCode(const Message& params) const {
     const std::string sha = entry.at("sha256");
     const std::size_t size = entry.at("size");
     if (!IsSha256(sha) || size > params.blob.size() - at) {
-      return InvalidArgument("serve.deploy: malformed code list");
+      return InvalidArgument("malformed code list");
     }
     const std::string path = options_.code_folder + "/" + sha;
     if (Status bad = base::WriteFileAtomic(path, std::string_view(params.blob).substr(at, size));

@@ -62,6 +62,8 @@ struct ProxyOrder {
   std::string host;
   int port = 0;
   nlohmann::json options;  // the proxy's own: time-outs, limits, root path
+  int grpc_port = 0;       // for gRPC, on every address; 0: none
+  nlohmann::json grpc_options = nlohmann::json::object();
 };
 
 // What happened to a replica.

@@ -57,7 +57,11 @@ void AccessLog::Note(const Entry& entry) {
   AppendTime();
   std::array<char, 64> tail;
   const double ms = ToSeconds(entry.latency) * 1000;
-  const int n = std::snprintf(tail.data(), tail.size(), " %d %.1fms\n", entry.status, ms);
+  const auto name_size = static_cast<int>(entry.status_name.size());
+  const int n = name_size == 0
+                    ? std::snprintf(tail.data(), tail.size(), " %d %.1fms\n", entry.status, ms)
+                    : std::snprintf(tail.data(), tail.size(), " %.*s %.1fms\n", name_size,
+                                    entry.status_name.data(), ms);
   for (const std::string_view part :
        {std::string_view(" proxy "), std::string_view(node_), std::string_view(" "),
         entry.request_id, std::string_view(" -- "), entry.method, std::string_view(" "),

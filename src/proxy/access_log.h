@@ -23,6 +23,7 @@ class AccessLog {
     std::string_view method;
     std::string_view route;  // route prefix, or the path when none matched
     int status = 0;
+    std::string_view status_name;  // said instead of the number, "" for none
     Duration latency{};
   };
 

@@ -51,10 +51,8 @@ std::string DecodedPath(std::string_view target) {
   return target.find('%') == std::string_view::npos ? std::string(target) : PercentDecoded(target);
 }
 
-bool IsBuiltin(std::string_view path) { return path == kHealth || path == kRoutes; }
-
 std::optional<SimpleReply> BuiltinReply(std::string_view path, const route::Router& router) {
-  if (!IsBuiltin(path)) return std::nullopt;
+  if (path != kHealth && path != kRoutes) return std::nullopt;
   if (!router.populated()) {
     return NotInformed();
   }

@@ -20,10 +20,8 @@ struct SimpleReply {
 
 inline constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
 
-// True for the paths that the proxy answers itself; they are not logged.
-bool IsBuiltin(std::string_view path);
-
-// The reply to `/-/healthz` and `/-/routes`; nullopt for every other path.
+// The reply to `/-/healthz` and `/-/routes`; nullopt for every other path. They are
+// not logged.
 std::optional<SimpleReply> BuiltinReply(std::string_view path, const route::Router& router);
 
 // No route has a matching prefix.

@@ -20,21 +20,9 @@ namespace {
 
 // Bytes of a client that wait here beyond which it is no longer read from.
 constexpr std::size_t kEnoughWaiting = 64 << 10;
-// Unsent bytes of replies beyond which the replica is asked to wait.
-constexpr std::size_t kEnoughUnsent = 64 << 10;
-// A body up to this size is read to its end even when nobody wants it: the connection lives on.
-constexpr std::uint64_t kWorthReading = 1 << 20;
 // A piece of a reply that is worth a system call of its own rather than a copy.
 constexpr std::size_t kWorthItsCall = 16 << 10;
 constexpr Duration kLingerTime = std::chrono::seconds(2);
-
-bool IsModelIdHeader(std::string_view name) {
-  // Ray Serve takes hyphens and underscores alike.
-  constexpr std::string_view kName = "serve_multiplexed_model_id";
-  if (name.size() != kName.size() || name[0] != 's') return false;
-  return std::equal(name.begin(), name.end(), kName.begin(),
-                    [](char a, char b) { return (a == '-' ? '_' : a) == b; });
-}
 
 }  // namespace
 
@@ -42,7 +30,8 @@ HttpConnection::HttpConnection(Server& server, base::UniqueFd socket)
     : server_(server),
       socket_(std::move(socket)),
       client_(base::PeerAddress(socket_)),
-      parser_(*this) {
+      parser_(*this),
+      call_(server, *this) {
   server_.loop().Watch(socket_.get(), EPOLLIN, *this);
   server_.OnIdle(*this);
 }
@@ -54,15 +43,9 @@ void HttpConnection::Close() {
   base::Loop& loop = server_.loop();
   loop.ForgetTurnEnd(*this);
   loop.Unwatch(socket_.get(), *this);
-  if (request_.deadline != 0) loop.Cancel(request_.deadline);
   if (linger_ != 0) loop.Cancel(linger_);
   socket_.Reset();
-  const bool goes_on = request_.outlives_client && request_.body_ended;
-  if (exchange_ && goes_on) {
-    std::exchange(exchange_, nullptr)->Abandon();
-  } else if (exchange_) {
-    std::exchange(exchange_, nullptr)->Cancel();
-  }
+  call_.Drop();
   server_.Drop(*this);
 }
 
@@ -78,20 +61,13 @@ void HttpConnection::Receive() {
   const auto n = ::recv(socket_.get(), scratch.data(), scratch.size(), 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {  // the client is gone, and with it whoever wanted the reply
-    if (phase_ == Phase::kForwarded || phase_ == Phase::kReplying || phase_ == Phase::kUpgraded) {
-      request_.status = phase_ == Phase::kUpgraded ? base::kWsAbnormal : 499;
-      server_.access_log().Note({.request_id = request_.id,
-                                 .method = request_.method,
-                                 .route = request_.route,
-                                 .status = request_.status,
-                                 .latency = server_.loop().Now() - request_.started});
-    }
+    call_.NoteLeft();
     return Close();
   }
   const std::string_view bytes(scratch.data(), static_cast<std::size_t>(n));
   if (phase_ == Phase::kLingering) return;  // thrown away
   if (phase_ == Phase::kUpgraded) return FromWebSocket(bytes);
-  const bool waits = request_.body_ended || !request_.websocket_key.empty();
+  const bool waits = call_.body_ended() || call_.websocket();
   const bool busy = phase_ != Phase::kIdle && waits;
   if (busy || !rest_.empty()) {
     rest_ += bytes;
@@ -110,6 +86,10 @@ void HttpConnection::Parse(std::string_view bytes) {
       OnGarbage(outcome.error_status);
       break;
     }
+    if (outcome.http2) {
+      used_ ? OnGarbage(400) : BecomeHttp2(bytes);
+      break;
+    }
     if (!outcome.paused) continue;
     if (phase_ == Phase::kIdle) {  // answered already
       parser_.Resume();
@@ -123,17 +103,22 @@ void HttpConnection::Parse(std::string_view bytes) {
 
 void HttpConnection::OnGarbage(int status) {
   if (phase_ == Phase::kLingering) return;
-  if (phase_ == Phase::kReplying) return Close();  // too late to say anything
+  if (phase_ == Phase::kBusy && call_.replying()) return Close();  // too late to say anything
   if (phase_ == Phase::kIdle) {
     server_.OnBusy(*this);
-    request_ = Request{};
-    request_.started = server_.loop().Now();
-    request_.method = "-";
-    request_.route = "-";
+    phase_ = Phase::kBusy;
+    reply_ = Reply{};
   }
-  if (exchange_) std::exchange(exchange_, nullptr)->Cancel();
-  request_.keep_alive = false;
-  Answer({status, std::string(kPlainText), "Invalid HTTP request received.", ""});
+  reply_.keep_alive = false;
+  call_.BeginUnreadable(status);
+}
+
+// The client began with the preface of HTTP/2: another kind of connection takes over.
+void HttpConnection::BecomeHttp2(std::string_view rest) {
+  server_.loop().ForgetTurnEnd(*this);
+  server_.loop().Unwatch(socket_.get(), *this);
+  server_.OnHttp2(std::move(socket_), rest);
+  server_.Drop(*this);
 }
 
 void HttpConnection::StopReading() {
@@ -150,316 +135,105 @@ void HttpConnection::StartReading() {
 
 void HttpConnection::OnHead(const HttpHead& head) {
   server_.OnBusy(*this);
-  phase_ = Phase::kReceiving;
-  request_ = Request{};
-  request_.started = server_.loop().Now();
-  request_.method = head.method;
-  request_.head_request = head.method == "HEAD";
-  request_.http_1_0 = head.version == "1.0";
-  request_.keep_alive = head.keep_alive;
-  ReadControls(head);
-  if (head.content_length > server_.options().max_body_bytes) {
-    return Refuse(TooLarge(server_.options().max_body_bytes));
+  used_ = true;
+  phase_ = Phase::kBusy;
+  reply_ = Reply{};
+  reply_.head_request = head.method == "HEAD";
+  reply_.http_1_0 = head.version == "1.0";
+  reply_.keep_alive = head.keep_alive && !head.upgrade;
+  call_.Begin(head);
+  if (call_.websocket()) {
+    for (const auto& [name, value] : head.headers) {
+      if (name == "sec-websocket-key") reply_.websocket_key = value;
+    }
   }
-  Route(head);
-  const bool large = head.chunked || head.content_length > base::kMaxSlot;
-  if (request_.own_reply) {
-    const bool worth_reading = !head.chunked && head.content_length <= kWorthReading;
-    if (!worth_reading) Refuse(*std::exchange(request_.own_reply, {}));
-    return;
-  }
+  if (!call_.receiving() || call_.refused()) return;
   if (head.expects_continue) {
     out_ += "HTTP/1.1 100 Continue\r\n\r\n";
     server_.loop().AtTurnEnd(*this);
   }
-  if (large) return Forward(/*end=*/false);
-  request_.payload.reserve(request_.payload.size() + head.content_length);
-}
-
-// Headers by which a client says how its request is to be treated (specification, 6.3).
-void HttpConnection::ReadControls(const HttpHead& head) {
-  request_.timeout_s = server_.options().request_timeout_s;
-  for (const auto& [name, value] : head.headers) {
-    if (!name.starts_with("x-request-")) continue;
-    if (name == "x-request-id") {
-      request_.id = value;
-    } else if (name == "x-request-timeout-seconds") {
-      double seconds = 0;
-      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-      if (error == std::errc() && end == value.data() + value.size()) request_.timeout_s = seconds;
-    } else if (name == "x-request-disconnect-disabled") {
-      request_.outlives_client = value == "?1";
-    }
-  }
-  if (request_.timeout_s && !(*request_.timeout_s > 0)) request_.timeout_s.reset();
-  if (request_.id.empty()) request_.id = server_.random().Uuid();
-}
-
-void HttpConnection::Route(const HttpHead& head) {
-  std::string path = DecodedPath(head.target);
-  if (head.upgrade) {
-    request_.keep_alive = false;
-    if (!IsWebSocketRequest(head)) {
-      request_.route = path;
-      request_.own_reply = SimpleReply{501, std::string(kPlainText),
-                                       "Upgrades other than to a WebSocket are not supported.", ""};
-      return;
-    }
-    request_.method = "WS";
-    for (const auto& [name, value] : head.headers) {
-      if (name == "sec-websocket-key") request_.websocket_key = value;
-    }
-  }
-  request_.own_reply = BuiltinReply(path, server_.router());
-  if (request_.own_reply) {
-    request_.route = path;
-    return;
-  }
-  std::string_view own = path;
-  const std::string& root_path = server_.options().root_path;
-  if (!root_path.empty() && own.starts_with(root_path)) own.remove_prefix(root_path.size());
-  const route::HttpRoute* route = server_.router().Match(own);
-  if (route == nullptr) {
-    request_.route = path;
-    request_.own_reply = server_.router().informed() ? NotFound(path) : NotInformed();
-    return;
-  }
-  request_.route = route->prefix;
-  request_.queue = &server_.router().Queue(route->ingress);
-  EncodeHead(head, route->prefix, route->ingress.app);
-}
-
-void HttpConnection::EncodeHead(const HttpHead& head, std::string_view prefix,
-                                const std::string& app) {
-  base::RequestHead& out = server_.head();
-  const std::string root_path =
-      server_.options().root_path + (prefix == "/" ? std::string() : std::string(prefix));
-  out.kind = request_.websocket_key.empty() ? base::CallKind::kHttp : base::CallKind::kWebSocket;
-  out.flags = 0;
-  out.request_id = request_.id;
-  out.app = app;
-  out.route = prefix;
-  out.root_path = root_path;
-  out.multiplexed_model_id = {};
-  out.method = head.method;
-  out.target = head.target;
-  out.http_version = head.version;
-  out.client = client_;
-  out.server = server_.address();
-  out.headers.assign(head.headers.begin(), head.headers.end());
-  bool has_id = false;
-  for (const auto& [name, value] : head.headers) {
-    has_id = has_id || name == "x-request-id";
-    if (IsModelIdHeader(name)) out.multiplexed_model_id = value;
-  }
-  if (!has_id) out.headers.emplace_back("x-request-id", request_.id);
-  base::AppendRequestHead(request_.payload, out);
+  if (head.chunked || head.content_length > base::kMaxSlot) call_.Forward();
 }
 
 void HttpConnection::OnBodyPiece(std::string_view piece) {
-  if (phase_ == Phase::kLingering || phase_ == Phase::kIdle) return;
-  request_.received += piece.size();
-  if (request_.received > server_.options().max_body_bytes) {
-    if (phase_ == Phase::kReplying) return Close();
-    if (exchange_) std::exchange(exchange_, nullptr)->Cancel();
-    return Refuse(TooLarge(server_.options().max_body_bytes));
-  }
-  if (request_.own_reply) return;  // nobody wants it
-  if (exchange_ && request_.body.empty() && piece.size() <= request_.credit) {
-    request_.credit -= static_cast<std::uint32_t>(piece.size());
-    return exchange_->SendBody(piece, /*end=*/false);  // straight on, without a copy
-  }
-  if (phase_ == Phase::kReceiving) {  // it goes with the head
-    request_.payload += piece;
-    return;
-  }
-  request_.body += piece;
-  if (exchange_) PumpBody();
+  if (phase_ == Phase::kBusy) call_.OnBodyPiece(piece);
 }
 
 void HttpConnection::OnEnd() {
-  if (phase_ == Phase::kLingering || phase_ == Phase::kIdle) return;
-  // A WebSocket's "body" are its messages: it ends when the client closes.
-  request_.body_ended = request_.websocket_key.empty() || request_.own_reply;
-  if (request_.own_reply) {
-    Answer(*std::exchange(request_.own_reply, {}));
-  } else if (exchange_) {
-    PumpBody();
-  } else if (phase_ == Phase::kReceiving) {
-    Forward(request_.body_ended);
-  }
+  if (phase_ == Phase::kBusy) call_.OnBodyEnd();
 }
 
-void HttpConnection::Forward(bool end) {
-  phase_ = Phase::kForwarded;
-  if (request_.timeout_s) {
-    request_.deadline =
-        server_.loop().After(FromSeconds(*request_.timeout_s), [this] { OnDeadline(); });
-  }
-  auto exchange = request_.queue->Start(std::exchange(request_.payload, {}), end, *this);
-  // It may have failed at once, and this connection with it gone on to its next request.
-  if (!exchange->done()) exchange_ = std::move(exchange);
-}
-
-// Passes on what the replica has credit for; more than a window waiting here stops the client.
-void HttpConnection::PumpBody() {
-  std::string& body = request_.body;
-  const std::size_t n = std::min<std::size_t>(body.size(), request_.credit);
-  const bool last = request_.body_ended && n == body.size() && request_.credit > 0;
-  if (n > 0 || last) {
-    exchange_->SendBody(std::string_view(body).substr(0, n), last);
-    request_.credit -= static_cast<std::uint32_t>(n);
-    body.erase(0, n);
-  }
-  if (last) return StartReading();
-  if (body.size() >= kEnoughWaiting) {
+// More than a window waiting for the replica stops the client.
+void HttpConnection::OnBodyMoved(std::size_t) {
+  if (call_.backlog() >= kEnoughWaiting) {
     StopReading();
   } else {
     StartReading();
   }
-}
-
-void HttpConnection::OnCredit(std::uint32_t bytes) {
-  request_.credit += bytes;
-  PumpBody();
-  if (websocket_ && websocket_->client_closed()) EndWebSocket();
+  if (phase_ == Phase::kUpgraded && websocket_->client_closed()) EndWebSocket();
 }
 
 // ---- the reply ----------------------------------------------------------------------------
 
 ResponseContext HttpConnection::Context() const {
-  return {.head_request = request_.head_request,
-          .http_1_0 = request_.http_1_0,
-          .keep_alive = request_.keep_alive,
+  return {.head_request = reply_.head_request,
+          .http_1_0 = reply_.http_1_0,
+          .keep_alive = reply_.keep_alive,
           .date = server_.Date(),
-          .request_id = request_.id};
+          .request_id = call_.id()};
 }
 
-void HttpConnection::OnReply(std::string_view payload, std::uint8_t flags) {
-  base::ReplyHead head;
-  std::string_view body;
-  if (!base::ParseReplyHead(payload, head, body) || (flags & base::kFailure) != 0) {
-    std::exchange(exchange_, nullptr)->Cancel();
-    return OnFailure({.kind = route::Failure::Kind::kReplicaDied, .message = "malformed reply"});
-  }
-  const bool end = (flags & base::kEnd) != 0;
-  if (!request_.websocket_key.empty() && head.status == 101 && !end) {
-    Upgrade(head);
-    return ToWebSocket(body, /*end=*/false, 0);
-  }
-  phase_ = Phase::kReplying;
-  request_.status = head.status;
+void HttpConnection::OnReplyHead(const base::ReplyHead& head, std::optional<std::size_t> size) {
+  if (call_.upgraded()) return Upgrade(head);
   // Whoever is answered before the body was read cannot go on to a next request.
-  if (!request_.body_ended) request_.keep_alive = false;
+  if (!call_.body_ended()) reply_.keep_alive = false;
   for (const auto& [name, value] : head.headers) {
     if (name != "content-length") continue;
     std::uint64_t length = 0;
     std::from_chars(value.data(), value.data() + value.size(), length);
-    request_.promised = length;
+    reply_.promised = length;
   }
-  request_.framing = AppendResponseHead(
-      out_, head, end ? std::optional<std::size_t>(body.size()) : std::nullopt, Context());
-  if (request_.framing == Framing::kClose) request_.keep_alive = false;
-  WriteBody(body, end);
+  reply_.framing = AppendResponseHead(out_, head, size, Context());
+  if (reply_.framing == Framing::kClose) reply_.keep_alive = false;
 }
 
-void HttpConnection::OnBody(std::string_view piece, std::uint8_t flags) {
-  if (websocket_) {
-    const bool failed = (flags & base::kFailure) != 0;
-    return ToWebSocket(failed ? std::string_view() : piece, (flags & base::kEnd) != 0,
-                       failed ? base::kWsServerError : base::kWsNormal);
-  }
-  if ((flags & base::kFailure) != 0) {
-    std::exchange(exchange_, nullptr)->Cancel();
-    return OnFailure(
-        {.kind = route::Failure::Kind::kReplicaDied, .message = "the reply broke off"});
-  }
-  WriteBody(piece, (flags & base::kEnd) != 0);
-}
-
-void HttpConnection::WriteBody(std::string_view piece, bool end) {
+void HttpConnection::OnReplyBody(std::string_view piece, bool end) {
+  if (websocket_) return ToWebSocket(piece, end, base::kWsNormal);
   server_.loop().AtTurnEnd(*this);
-  if (request_.promised && request_.framing == Framing::kLength) {
+  WriteBody(piece);
+  if (!end || !socket_) return;
+  AppendBodyEnd(out_, reply_.framing);
+  if (reply_.promised && reply_.framing == Framing::kLength && reply_.sent < *reply_.promised) {
+    reply_.keep_alive = false;  // the client can tell only from the end of the connection
+  }
+  Complete();
+}
+
+void HttpConnection::WriteBody(std::string_view piece) {
+  if (reply_.promised && reply_.framing == Framing::kLength) {
     // More than was announced would be read as the next reply.
     piece = piece.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(
-                                piece.size(), *request_.promised - request_.sent)));
+                                piece.size(), *reply_.promised - reply_.sent)));
   }
-  const bool as_it_is = request_.framing == Framing::kLength || request_.framing == Framing::kClose;
+  const bool as_it_is = reply_.framing == Framing::kLength || reply_.framing == Framing::kClose;
   if (as_it_is && piece.size() >= kWorthItsCall && !want_write_) {
     Transmit(piece);
-    if (!socket_) return;
   } else {
-    AppendBody(out_, request_.framing, piece);
+    AppendBody(out_, reply_.framing, piece);
   }
-  request_.sent += piece.size();
-  if (!end) {
-    owed_ += static_cast<std::uint32_t>(piece.size());
-    return;
-  }
-  exchange_.reset();
-  AppendBodyEnd(out_, request_.framing);
-  if (request_.promised && request_.framing == Framing::kLength &&
-      request_.sent < *request_.promised) {
-    request_.keep_alive = false;  // the client can tell only from the end of the connection
-  }
-  Complete();
+  reply_.sent += piece.size();
 }
 
-void HttpConnection::OnFailure(const route::Failure& failure) {
-  exchange_.reset();
-  if (websocket_) return ToWebSocket({}, /*end=*/true, base::kWsServerError);
-  if (phase_ == Phase::kReplying) {
-    // The truth can no longer be told in words: a cut reply has no last chunk.
-    Flush();
-    Close();
-    return;
-  }
-  const SimpleReply reply = ReplyTo(failure);
-  if (!request_.body_ended) return Refuse(reply);
-  Answer(reply);
-}
-
-void HttpConnection::OnDeadline() {
-  request_.deadline = 0;
-  if (exchange_) std::exchange(exchange_, nullptr)->Cancel();
-  if (phase_ == Phase::kReplying || phase_ == Phase::kUpgraded) {
-    Flush();
-    Close();
-  } else {
-    Refuse(TimedOut(request_.id, *request_.timeout_s));
-  }
-}
-
-void HttpConnection::Answer(const SimpleReply& reply) {
-  request_.status = reply.status;
-  base::ReplyHead head{.status = static_cast<std::uint16_t>(reply.status)};
-  if (!reply.content_type.empty()) head.headers.emplace_back("content-type", reply.content_type);
-  if (!reply.retry_after.empty()) head.headers.emplace_back("retry-after", reply.retry_after);
-  phase_ = Phase::kReplying;
-  request_.framing = AppendResponseHead(out_, head, reply.body.size(), Context());
-  AppendBody(out_, request_.framing, reply.body);
-  server_.loop().AtTurnEnd(*this);
-  Complete();
-}
-
-// As Answer, and the connection ends with it: the rest of the request is not worth reading.
-void HttpConnection::Refuse(const SimpleReply& reply) {
-  request_.keep_alive = request_.keep_alive && request_.body_ended;
-  Answer(reply);
+void HttpConnection::OnReplyBroken() {
+  if (phase_ == Phase::kUpgraded) return ToWebSocket({}, /*end=*/true, base::kWsServerError);
+  // The truth can no longer be told in words: a cut reply has no last chunk.
+  Flush();
+  Close();
 }
 
 void HttpConnection::Complete() {
-  if (request_.deadline != 0) {
-    server_.loop().Cancel(std::exchange(request_.deadline, 0));
-  }
-  if (!IsBuiltin(request_.route)) {
-    server_.access_log().Note({.request_id = request_.id,
-                               .method = request_.method,
-                               .route = request_.route,
-                               .status = request_.status,
-                               .latency = server_.loop().Now() - request_.started});
-  }
-  if (!request_.keep_alive) {
+  call_.Finish();
+  if (!reply_.keep_alive) {
     phase_ = Phase::kLingering;
     close_after_flush_ = true;
     return;
@@ -469,7 +243,6 @@ void HttpConnection::Complete() {
 
 void HttpConnection::NextRequest() {
   phase_ = Phase::kIdle;
-  owed_ = 0;
   server_.OnIdle(*this);
   StartReading();
   if (parsing_) return;  // Parse goes on by itself
@@ -482,33 +255,25 @@ void HttpConnection::NextRequest() {
 
 void HttpConnection::Upgrade(const base::ReplyHead& head) {
   phase_ = Phase::kUpgraded;
-  request_.status = head.status;
-  AppendUpgradeHead(out_, head, WebSocketAccept(request_.websocket_key), Context());
-  websocket_ = std::make_unique<WebSocket>(out_, request_.body);
+  AppendUpgradeHead(out_, head, WebSocketAccept(reply_.websocket_key), Context());
+  websocket_ = std::make_unique<WebSocket>(out_, call_.messages());
   if (!rest_.empty()) FromWebSocket(std::exchange(rest_, {}));
 }
 
 void HttpConnection::FromWebSocket(std::string_view bytes) {
   websocket_->FromClient(bytes);
   server_.loop().AtTurnEnd(*this);
-  if (websocket_->client_closed()) request_.body_ended = true;
-  if (exchange_) PumpBody();
+  if (websocket_->client_closed()) call_.EndMessages();
+  call_.Pump();
   if (websocket_->client_closed()) EndWebSocket();
 }
 
 // `code_at_end`: how to close when the replica ends without having closed.
 void HttpConnection::ToWebSocket(std::string_view piece, bool end, std::uint16_t code_at_end) {
-  if (phase_ != Phase::kUpgraded) {  // closed already; the handler is only coming to its end
-    if (end) exchange_.reset();
-    return;
-  }
+  if (phase_ != Phase::kUpgraded) return;  // closed already
   server_.loop().AtTurnEnd(*this);
   websocket_->FromReplica(piece);
-  owed_ += static_cast<std::uint32_t>(piece.size());
-  if (end) {
-    exchange_.reset();
-    if (!websocket_->closed()) websocket_->Close(code_at_end);
-  }
+  if (end && !websocket_->closed()) websocket_->Close(code_at_end);
   if (end || websocket_->closed()) EndWebSocket();
 }
 
@@ -516,10 +281,10 @@ void HttpConnection::ToWebSocket(std::string_view piece, bool end, std::uint16_t
 void HttpConnection::EndWebSocket() {
   if (phase_ != Phase::kUpgraded) return;
   // The client's last messages first: the end of this connection cancels what is under way.
-  if (websocket_->client_closed() && exchange_ && !request_.body.empty()) return;
-  request_.status = websocket_->code();
-  request_.keep_alive = false;
-  if (websocket_->client_closed()) request_.body_ended = true;
+  if (websocket_->client_closed() && !call_.body_gone()) return;
+  call_.SetStatus(websocket_->code());
+  reply_.keep_alive = false;
+  if (websocket_->client_closed()) call_.EndMessages();
   Complete();
 }
 
@@ -573,15 +338,14 @@ void HttpConnection::Flush() {
 }
 
 void HttpConnection::GrantCredit() {
-  if (owed_ == 0 || !exchange_ || out_.size() - written_ > kEnoughUnsent) return;
-  exchange_->GrantCredit(std::exchange(owed_, 0));
+  if (out_.size() - written_ <= kEnoughUnsent) call_.Grant();
 }
 
 // A close with unread bytes resets the connection, and the client may lose the reply it is just
 // reading. So: say that nothing more comes, and read what the client still sends, for a while.
 void HttpConnection::Linger() {
   if (linger_ != 0) return;
-  if (request_.body_ended && rest_.empty()) return Close();
+  if (call_.body_ended() && rest_.empty()) return Close();
   ::shutdown(socket_.get(), SHUT_WR);
   StartReading();
   linger_ = server_.loop().After(kLingerTime, [this] {

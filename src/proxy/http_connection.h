@@ -1,10 +1,9 @@
-// One client connection: its requests, one after another, and their replies.
+// One client connection of HTTP/1.1: its requests, one after another, and their replies.
 //
 // Thread: the proxy's loop.
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,20 +11,21 @@
 
 #include "base/fd.h"
 #include "base/loop.h"
-#include "proxy/builtin.h"
+#include "proxy/client_connection.h"
+#include "proxy/http_call.h"
 #include "proxy/http_parser.h"
 #include "proxy/http_response.h"
 #include "proxy/websocket.h"
-#include "route/exchange.h"
 
 namespace penstock::proxy {
 
 class Server;
 
-class HttpConnection final : public base::FdHandler,
+class HttpConnection final : public ClientConnection,
+                             public base::FdHandler,
                              public base::TurnEndHandler,
                              private HttpParser::Sink,
-                             private route::ReplySink {
+                             private HttpCall::Client {
  public:
   // `server` owns the connection and outlives it.
   HttpConnection(Server& server, base::UniqueFd socket);
@@ -34,80 +34,50 @@ class HttpConnection final : public base::FdHandler,
   void OnEvents(std::uint32_t events) override;
   void OnTurnEnd() override;
 
-  // Ends it now. The server drops the object at the end of the turn.
-  void Close();
-
-  // True between requests.
-  bool idle() const { return phase_ == Phase::kIdle; }
-
-  // For the server: when it turned idle, and its place among the idle ones.
-  TimePoint idle_since{};
-  std::list<HttpConnection*>::iterator idle_place{};
+  void Close() override;
+  bool idle() const override { return phase_ == Phase::kIdle; }
 
  private:
   enum class Phase {
     kIdle,       // waits for a request
-    kReceiving,  // a head is in; its body is collected, or thrown away
-    kForwarded,  // a replica (or a queue) has the request
-    kReplying,   // the head of the reply is out
+    kBusy,       // has one, or is answering it
     kUpgraded,   // a WebSocket: bytes go both ways
     kLingering,  // all is said; the client may still be talking
   };
 
-  // What is known of the request under way.
-  struct Request {
-    TimePoint started{};
-    std::string id;
-    std::string method;
-    std::string route;    // prefix, or the path when none matched
-    std::string payload;  // encoded head for the replica
-    std::string body;     // received and not passed on yet
-    route::DeploymentQueue* queue = nullptr;
-    std::optional<SimpleReply> own_reply;  // decided at the head, sent when the body is in
-    std::uint64_t received = 0;            // bytes of body
-    std::uint32_t credit = 0;              // bytes of body that the replica takes
-    bool body_ended = false;
+  // How the reply under way is written.
+  struct Reply {
     bool head_request = false;
     bool http_1_0 = false;
     bool keep_alive = true;
-    std::string websocket_key;        // not empty: it asks for a WebSocket
-    std::optional<double> timeout_s;  // > 0; absent: none
-    bool outlives_client = false;     // goes on when the client has gone
-    int status = 0;
+    std::string websocket_key;  // of a request for a WebSocket
     Framing framing = Framing::kNone;
     std::optional<std::uint64_t> promised;  // content-length that the application announced
     std::uint64_t sent = 0;                 // bytes of body written
-    base::Loop::TimerId deadline = 0;
   };
 
   void Receive();
   void Parse(std::string_view bytes);
   void OnGarbage(int status);
+  void BecomeHttp2(std::string_view rest);
   void StopReading();
   void StartReading();
 
   void OnHead(const HttpHead& head) override;
   void OnBodyPiece(std::string_view piece) override;
   void OnEnd() override;
-  void ReadControls(const HttpHead& head);
-  void Route(const HttpHead& head);
-  void EncodeHead(const HttpHead& head, std::string_view prefix, const std::string& app);
-  void Forward(bool end);
-  void PumpBody();
 
-  void OnReply(std::string_view payload, std::uint8_t flags) override;
-  void OnBody(std::string_view piece, std::uint8_t flags) override;
-  void OnCredit(std::uint32_t bytes) override;
-  void OnFailure(const route::Failure& failure) override;
-  void WriteBody(std::string_view piece, bool end);
+  const std::string& address() const override { return client_; }
+  void OnReplyHead(const base::ReplyHead& head, std::optional<std::size_t> size) override;
+  void OnReplyBody(std::string_view piece, bool end) override;
+  void OnReplyBroken() override;
+  void OnBodyMoved(std::size_t bytes) override;
+  void WriteBody(std::string_view piece);
   void Upgrade(const base::ReplyHead& head);
   void FromWebSocket(std::string_view bytes);
   void ToWebSocket(std::string_view piece, bool end, std::uint16_t code_at_end);
   void EndWebSocket();
-  void OnDeadline();
 
-  void Answer(const SimpleReply& reply);
-  void Refuse(const SimpleReply& reply);
   void Complete();
   void NextRequest();
   void Transmit(std::string_view piece);
@@ -121,13 +91,13 @@ class HttpConnection final : public base::FdHandler,
   std::string client_;  // "host:port"
   HttpParser parser_;
   Phase phase_ = Phase::kIdle;
-  Request request_;
-  std::shared_ptr<route::Exchange> exchange_;
+  HttpCall call_;
+  Reply reply_;
   std::unique_ptr<WebSocket> websocket_;
   std::string rest_;  // received beyond the request under way
   std::string out_;
   std::size_t written_ = 0;  // out_[0, written_) is with the kernel
-  std::uint32_t owed_ = 0;   // bytes of reply body taken and not yet credited to the replica
+  bool used_ = false;        // had a request
   bool parsing_ = false;
   bool reading_ = true;
   bool want_write_ = false;

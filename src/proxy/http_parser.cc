@@ -202,6 +202,10 @@ HttpParser::Outcome HttpParser::Feed(std::string_view bytes) {
     outcome.paused = true;
     return outcome;
   }
+  if (result == HPE_PAUSED_H2_UPGRADE) {
+    outcome.http2 = true;
+    return outcome;
+  }
   outcome.error_status = state_->too_large ? 431 : 400;
   const char* reason = llhttp_get_error_reason(&parser);
   outcome.error = std::string(llhttp_errno_name(result)) + (reason == nullptr ? "" : ": ") +

@@ -8,23 +8,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
+
+#include "proxy/http_head.h"
 
 namespace penstock::proxy {
-
-// The head of one request. Views point into storage that lives until the next head begins.
-struct HttpHead {
-  std::string_view method;   // "GET"
-  std::string_view target;   // as received: path and query, or an absolute URI
-  std::string_view version;  // "1.1" or "1.0"
-  std::vector<std::pair<std::string_view, std::string_view>> headers;  // names in lower case
-  bool keep_alive = false;
-  bool chunked = false;
-  bool upgrade = false;              // asks for another protocol
-  bool expects_continue = false;     // waits for "100 Continue" before it sends the body
-  std::uint64_t content_length = 0;  // 0 when absent
-};
 
 class HttpParser {
  public:
@@ -33,6 +20,7 @@ class HttpParser {
   static constexpr std::size_t kMaxHeaders = 256;
 
   // Told in order of each request: one head, pieces of the body, one end. Trailers are dropped.
+  // The head's views live until the next one begins.
   class Sink {
    public:
     virtual ~Sink() = default;
@@ -45,6 +33,7 @@ class HttpParser {
   struct Outcome {
     std::size_t consumed = 0;  // bytes used; the rest belongs to the next request
     bool paused = false;       // at the end of a request: call Resume before the next Feed
+    bool http2 = false;        // the preface of HTTP/2 has been consumed: not for this parser
     int error_status = 0;      // 400 or 431 when the bytes are no request; nothing more can come
     std::string error;         // why, for the log
   };

@@ -42,8 +42,6 @@ std::string PhraseOf(std::string_view name) {
   return phrase;
 }
 
-bool ForbidsBody(int status) { return status < 200 || status == 204 || status == 304; }
-
 struct Seen {
   bool length = false;
   bool date = false;
@@ -66,6 +64,8 @@ Seen AppendApplicationHeaders(std::string& out, const base::ReplyHead& head) {
 }
 
 }  // namespace
+
+bool AllowsBody(int status) { return status >= 200 && status != 204 && status != 304; }
 
 std::string_view ReasonPhrase(int status) {
   static const std::map<int, std::string> phrases = [] {
@@ -108,7 +108,7 @@ Framing AppendResponseHead(std::string& out, const base::ReplyHead& head,
     AppendHeader(out, "x-request-id", context.request_id);
   }
   Framing framing = Framing::kLength;
-  if (ForbidsBody(head.status)) {
+  if (!AllowsBody(head.status)) {
     framing = Framing::kNone;
   } else if (!seen.length && body_size) {
     out += "content-length: ";

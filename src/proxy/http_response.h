@@ -43,6 +43,9 @@ void AppendBody(std::string& out, Framing framing, std::string_view piece);
 // Appends what ends a body.
 void AppendBodyEnd(std::string& out, Framing framing);
 
+// False for a status whose replies have no body.
+bool AllowsBody(int status);
+
 // "OK" for 200; "" for a status that has no name.
 std::string_view ReasonPhrase(int status);
 

@@ -10,13 +10,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/fd.h"
+#include "base/heads.h"
 #include "base/loop.h"
 #include "base/random.h"
 #include "proxy/access_log.h"
-#include "proxy/http_connection.h"
+#include "proxy/client_connection.h"
+#include "proxy/grpc_directory.h"
 #include "route/router.h"
 
 namespace penstock::proxy {
@@ -39,6 +42,9 @@ class Server final : private base::FdHandler {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Serves gRPC too, on a listener of its own.
+  void ListenGrpc(base::UniqueFd listener, GrpcServing serving);
+
   // Connections open now.
   std::size_t connections() const { return connections_.size(); }
 
@@ -52,11 +58,18 @@ class Server final : private base::FdHandler {
   std::array<char, 256 << 10>& scratch() { return scratch_; }
   base::RequestHead& head() { return head_; }  // reused: its vector keeps its memory
   const std::string& Date();                   // of now, for the header
-  void OnIdle(HttpConnection& connection);     // it waits for a request
-  void OnBusy(HttpConnection& connection);     // it has one
-  void Drop(HttpConnection& connection);       // it closed
+  void OnIdle(ClientConnection& connection);   // it waits for a request
+  void OnBusy(ClientConnection& connection);   // it has one
+  void Drop(ClientConnection& connection);     // it closed
+
+  // A client said the preface of HTTP/2, and `received` behind it.
+  void OnHttp2(base::UniqueFd socket, std::string_view received);
+  void Add(std::shared_ptr<ClientConnection> connection);
 
  private:
+  // The listener for gRPC.
+  struct Grpc;
+
   void OnEvents(std::uint32_t events) override;
   void Sweep();
 
@@ -67,10 +80,11 @@ class Server final : private base::FdHandler {
   std::string address_;
   base::Random random_;
   AccessLog access_log_;
+  std::unique_ptr<Grpc> grpc_;
   base::RequestHead head_;
   std::array<char, 256 << 10> scratch_;
-  std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>> connections_;
-  std::list<HttpConnection*> idle_;  // the one that has been idle longest first
+  std::unordered_map<ClientConnection*, std::shared_ptr<ClientConnection>> connections_;
+  std::list<ClientConnection*> idle_;  // the one that has been idle longest first
   base::Loop::TimerId sweep_ = 0;
   std::int64_t date_second_ = -1;
   std::string date_;

@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "base/ws_message.h"
-#include "proxy/http_parser.h"
+#include "proxy/http_head.h"
 
 namespace penstock::proxy {
 

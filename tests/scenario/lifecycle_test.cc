@@ -330,7 +330,7 @@ class FrontDoorTest : public LifecycleTest {
   // What came of asking for a proxy on `port`: its address, or why there is none.
   void Start(int port) {
     sim.controller->StartProxy(
-        {{"port", port}}, [this](const Result<control::FrontDoor::Opened>& r) {
+        {.http = {{"port", port}}}, [this](const Result<control::FrontDoor::Opened>& r) {
           answers.push_back(r.ok() ? r->address + (r->options_ignored ? " ignored" : "")
                                    : r.status().message());
         });

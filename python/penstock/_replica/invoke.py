@@ -27,11 +27,13 @@ __all__ = ["Invoker"]
 logger = logging.getLogger("ray.serve")
 
 # First element of _core.ReplicaCall.context()
-_CALL, _WEBSOCKET = 2, 3
+_CALL, _WEBSOCKET, _GRPC = 2, 3, 4
 
 _GENERATOR_CALLED = (
     "Method '{}' returned a generator. You must use `handle.options(stream=True)` to call generators on a deployment."
 )
+_GENERATOR_OVER_GRPC = "Method '{}' is a generator, but its RPC has one reply."
+_NO_GENERATOR_OVER_GRPC = "Method '{}' is not a generator, but its RPC has a stream of replies."
 _GENERATOR_OVER_HTTP = "Method '{}' is a generator: over HTTP, return a `StreamingResponse` that wraps it."
 _NO_GENERATOR = "Called method '{}' with `handle.options(stream=True)` but it did not return a generator."
 
@@ -90,6 +92,8 @@ class Invoker:
             work = self._serve_call(call)
         elif kind == _WEBSOCKET:
             work = self._serve_websocket(call)
+        elif kind == _GRPC:
+            work = self._serve_grpc(call)
         elif self._asgi is not None:
             work = self._serve_asgi(self._asgi, call)
         else:
@@ -263,9 +267,10 @@ class Invoker:
             args, kwargs = _wire.load(await body.whole_body(call))
             method = self._method(name)
             if call.wants_stream:
-                await self._stream(call, method, args, kwargs)
+                await self._stream(call, method, args, kwargs, _wire.dump, _NO_GENERATOR)
+                call.send(b"", True)
             else:
-                result = await self._call(method, args, kwargs)
+                result = await self._call(method, args, kwargs, _GENERATOR_CALLED)
                 call.reply_result(_wire.dump(result), False)
         except asyncio.CancelledError:
             call.finish()
@@ -275,21 +280,28 @@ class Invoker:
         finally:
             self._ended(call)
 
-    async def _call(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _call(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any], no_generator: str) -> Any:
         if method.is_generator:
-            raise TypeError(_GENERATOR_CALLED.format(method.name))
+            raise TypeError(no_generator.format(method.name))
         if method.is_async:
             return await method.function(*args, **kwargs)
         result = await self._in_thread(lambda: method.function(*args, **kwargs))
         if inspect.isawaitable(result):
             result = await result
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise TypeError(_GENERATOR_CALLED.format(method.name))
+            raise TypeError(no_generator.format(method.name))
         return result
 
     async def _stream(
-        self, call: _core.ReplicaCall, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        call: _core.ReplicaCall,
+        method: Method,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        encode: Callable[[Any], bytes],
+        no_generator: str,
     ) -> None:
+        """Sends the items of a generator; the end is the caller's to send."""
         outcome = method.function(*args, **kwargs) if method.on_loop or method.is_generator else None
         if outcome is None:
             outcome = await self._in_thread(lambda: method.function(*args, **kwargs))
@@ -297,14 +309,37 @@ class Invoker:
             outcome = await outcome
         if inspect.isasyncgen(outcome):
             async for item in outcome:
-                call.send(_wire.dump(item), False)
+                call.send(encode(item), False)
                 if not call.writable:
                     await body.until_writable(call)
         elif inspect.isgenerator(outcome):
-            await self._in_thread(_Pump(call, self._runners).run, outcome)
+            await self._in_thread(_Pump(call, self._runners, encode).run, outcome)
         else:
-            raise TypeError(_NO_GENERATOR.format(method.name))
-        call.send(b"", True)
+            raise TypeError(no_generator.format(method.name))
+
+    # ---- gRPC ----
+
+    async def _serve_grpc(self, call: _core.ReplicaCall) -> None:
+        from penstock._replica.grpc import GrpcSession
+
+        session = GrpcSession(call)
+        try:
+            session.begin()
+            method = self._method(call.method)
+            args = (session.stream() if call.takes_stream else await session.message(),)
+            kwargs = {"grpc_context": session.context} if method.takes_grpc_context else {}
+            if call.wants_stream:
+                await self._stream(call, method, args, kwargs, session.frame, _NO_GENERATOR_OVER_GRPC)
+                session.end()
+            else:
+                session.reply(await self._call(method, args, kwargs, _GENERATOR_OVER_GRPC))
+        except asyncio.CancelledError:
+            call.finish()
+        except BaseException as error:
+            self._log(error)
+            session.fail(error)
+        finally:
+            self._ended(call)
 
     def _log(self, error: BaseException) -> None:
         logger.error("Request failed.", exc_info=error)
@@ -322,9 +357,10 @@ def _raise_at_caller(call: _core.ReplicaCall, payload: bytes) -> None:
 class _Pump:
     """Sends the items of a sync generator from a thread, no faster than the caller takes them."""
 
-    def __init__(self, call: _core.ReplicaCall, runners: Runners) -> None:
+    def __init__(self, call: _core.ReplicaCall, runners: Runners, encode: Callable[[Any], bytes]) -> None:
         self._call = call
         self._runners = runners
+        self._encode = encode
         self._room = threading.Event()
         self._room.set()
         self._ended = False
@@ -337,7 +373,7 @@ class _Pump:
                 generator.close()
                 return
             self._room.clear()
-            payload = _wire.dump(item)
+            payload = self._encode(item)
             self._runners.tell(lambda payload=payload: self._send(payload))  # type: ignore[misc]
         self._room.wait()  # the last item has been sent before the end is
 

@@ -22,6 +22,7 @@ class Method:
     is_generator: bool  # a generator function, of either kind
     is_async_generator: bool
     takes_request: bool  # has at least one parameter: over HTTP it gets the request
+    takes_grpc_context: bool  # has a parameter of that name
 
     @property
     def on_loop(self) -> bool:
@@ -53,6 +54,7 @@ def _describe(name: str, function: Callable[..., Any]) -> Method:
         is_generator=is_async_generator or inspect.isgeneratorfunction(inner),
         is_async_generator=is_async_generator,
         takes_request=bool(parameters),
+        takes_grpc_context="grpc_context" in parameters,
     )
 
 

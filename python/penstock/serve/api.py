@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any, Optional, Union
 
 from penstock import _core, _instance, _local
 from penstock._build import build
-from penstock.serve.config import HTTPOptions, ProxyLocation, to_json, to_plain
+from penstock.serve.config import HTTPOptions, ProxyLocation, gRPCOptions, to_json, to_plain
 from penstock.serve.context import DeploymentID, request_context
 from penstock.serve.deployment import Application
 from penstock.serve.exceptions import RayServeException
@@ -73,10 +74,25 @@ def _http_options(options: Union[dict[str, Any], HTTPOptions, None], location: A
     return plain
 
 
+def _grpc_options(options: Union[dict[str, Any], gRPCOptions, None]) -> tuple[dict[str, Any], bytes]:
+    """Parameters of ``serve.start`` and the methods to serve, which the proxy cannot find out by itself."""
+    plain: dict[str, Any] = to_plain(options) if options is not None else {}
+    _core.check_grpc_options(to_json(plain))
+    servicers = plain.get("grpc_servicer_functions")
+    if not servicers or plain.get("port") == 0:
+        return {"grpc_options": plain}, b""
+    from penstock import _grpc
+
+    directory = _grpc.directory(servicers)
+    digest = hashlib.sha256(directory).hexdigest()
+    code = [{"sha256": digest, "size": len(directory)}]
+    return {"grpc_options": {**plain, "directory": digest}, "code": code}, directory
+
+
 def start(
     proxy_location: Union[str, ProxyLocation, None] = None,
     http_options: Union[dict[str, Any], HTTPOptions, None] = None,
-    grpc_options: Any = None,
+    grpc_options: Union[dict[str, Any], gRPCOptions, None] = None,
     logging_config: Any = None,
     tracing_config: Any = None,
     controller_options: Any = None,
@@ -93,22 +109,23 @@ def start(
     if kwargs:
         raise TypeError(f"start() got an unexpected keyword argument '{next(iter(kwargs))}'")
     _not_yet(tracing_config=tracing_config, controller_options=controller_options)
-    if grpc_options is not None and to_plain(grpc_options).get("grpc_servicer_functions"):
-        logger.warning("grpc_options: the gRPC proxy is not there yet; nothing listens on its port.")
     options = _http_options(http_options, proxy_location)
     _core.check_http_options(to_json(options))
+    grpc, directory = _grpc_options(grpc_options)
     fresh = _instance.current() is None
     instance = _instance.ensure()
     try:
-        answer = _instance.call("serve.start", {"http_options": options})
+        answer = _instance.call("serve.start", {"http_options": options, **grpc}, directory)
     except BaseException as error:
         if fresh and instance.embedded:
             _instance.disconnect()
         if isinstance(error, ConnectionError):
             raise RuntimeError(str(error)) from None
         raise
-    if answer["options_ignored"] and http_options is not None:
-        logger.warning("Serve is already running; the new http_options are not applied.")
+    options_given = {"http_options": http_options, "grpc_options": grpc_options}
+    given = " and ".join(name for name, value in options_given.items() if value is not None)
+    if answer["options_ignored"] and given:
+        logger.warning("Serve is already running; the new %s are not applied.", given)
 
 
 def _check_target(target: Any, name: Any) -> None:

@@ -135,12 +135,15 @@ class HTTPOptions(Options):
 
 @dataclass
 class gRPCOptions(Options):
-    """Accepted for compatibility; the gRPC proxy is not there yet."""
+    """Whether and how the proxy serves gRPC: on every address, when there is a port and a servicer function."""
 
     port: int = 9000
     grpc_servicer_functions: list[str] = field(default_factory=list)
     request_timeout_s: Optional[float] = None
     enable_reflection: bool = True
+
+    def __post_init__(self) -> None:
+        _core.check_grpc_options(to_json(self.dict()))
 
 
 @dataclass

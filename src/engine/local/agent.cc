@@ -16,6 +16,13 @@ using base::Message;
 using base::Peer;
 
 constexpr int kListenerDescriptor = 3;
+constexpr int kGrpcDescriptor = 4;
+
+// On every address of both families, or of the one that this host has.
+Result<base::UniqueFd> ListenEverywhere(int port) {
+  auto listener = base::ListenTcp("::", port);
+  return listener.ok() ? std::move(listener) : base::ListenTcp("0.0.0.0", port);
+}
 
 }  // namespace
 
@@ -116,19 +123,33 @@ Result<std::string> Agent::StartProxy(const Json& params) {
   if (!order.ok()) return order.status();
   auto listener = base::ListenTcp(order->host, order->port);
   if (!listener.ok()) return listener.status();
+  base::UniqueFd grpc_listener;
+  if (order->grpc_port > 0) {
+    auto grpc = ListenEverywhere(order->grpc_port);
+    if (!grpc.ok()) return grpc.status();
+    grpc_listener = *std::move(grpc);
+  }
   proxy_listener_ = *std::move(listener);
+  grpc_listener_ = std::move(grpc_listener);
+  std::vector<std::pair<int, int>> descriptors = {{proxy_listener_.get(), kListenerDescriptor}};
+  std::vector<std::string> argv = {
+      context_.executable, "proxy", "--instance",     context_.paths.folder, "--node",
+      context_.node.id,    "--ip",  context_.node.ip, "--options",           order->options.dump()};
+  if (grpc_listener_) {
+    argv.insert(argv.end(), {"--grpc", order->grpc_options.dump()});
+    descriptors.emplace_back(grpc_listener_.get(), kGrpcDescriptor);
+  }
   proxy_ = std::make_unique<Supervisor>(
       loop_, "proxy",
-      SpawnOptions{
-          .argv = {context_.executable, "proxy", "--instance", context_.paths.folder, "--node",
-                   context_.node.id, "--ip", context_.node.ip, "--options", order->options.dump()},
-          .variables = context_.environment,
-          .folder = "",
-          .log_path = context_.paths.logs() + "/proxy_stderr.log",
-          .descriptors = {{proxy_listener_.get(), kListenerDescriptor}}});
+      SpawnOptions{.argv = std::move(argv),
+                   .variables = context_.environment,
+                   .folder = "",
+                   .log_path = context_.paths.logs() + "/proxy_stderr.log",
+                   .descriptors = descriptors});
   if (Status bad = proxy_->Start(); !bad.ok()) {
     proxy_.reset();
     proxy_listener_.Reset();
+    grpc_listener_.Reset();
     return bad;
   }
   return base::LocalAddress(proxy_listener_);
@@ -140,6 +161,7 @@ void Agent::StopProxy(std::function<void()> done) {
   proxy_stopping_.push_back(std::move(done));
   if (proxy_stopping_.size() > 1) return;
   proxy_listener_.Reset();
+  grpc_listener_.Reset();
   proxy_->Stop([this] {
     loop_.Dispose(std::shared_ptr<Supervisor>(std::move(proxy_)));  // it is calling us
     for (const auto& stopped : std::exchange(proxy_stopping_, {})) stopped();

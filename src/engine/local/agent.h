@@ -59,6 +59,7 @@ class Agent {
   std::function<void()> on_empty_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
+  base::UniqueFd grpc_listener_;   // as well
   std::unique_ptr<Supervisor> proxy_;
   std::vector<std::function<void()>> proxy_stopping_;  // to be called when it has ended
   base::ControlLink link_;

@@ -177,7 +177,11 @@ Json ToJson(const StopOrder& order) {
 }
 
 Json ToJson(const ProxyOrder& order) {
-  return {{"host", order.host}, {"port", order.port}, {"options", order.options}};
+  return {{"host", order.host},
+          {"port", order.port},
+          {"options", order.options},
+          {"grpc_port", order.grpc_port},
+          {"grpc_options", order.grpc_options}};
 }
 
 Json ToJson(const ReplicaEvent& event) {
@@ -236,8 +240,11 @@ Result<StopOrder> StopOrderFrom(const Json& json) {
 
 Result<ProxyOrder> ProxyOrderFrom(const Json& json) {
   return Parse<ProxyOrder>("proxy order", json, [](const Json& j) {
-    return ProxyOrder{
-        .host = j.at("host"), .port = Whole<int>(j.at("port")), .options = j.at("options")};
+    return ProxyOrder{.host = j.at("host"),
+                      .port = Whole<int>(j.at("port")),
+                      .options = j.at("options"),
+                      .grpc_port = Whole<int>(j.at("grpc_port")),
+                      .grpc_options = j.at("grpc_options")};
   });
 }
 
