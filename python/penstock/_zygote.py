@@ -16,8 +16,11 @@ import os
 import select
 import socket
 import sys
+from importlib.machinery import FileFinder
 from types import ModuleType
 from typing import Any, NamedTuple, Optional
+
+from penstock import _core
 
 __all__ = ["main"]
 
@@ -129,33 +132,22 @@ def _check_folder(folder: int) -> None:
         raise _Refusal(f"its folder has a '{shadowing}', which would hide a module that is imported already")
 
 
-def _fork_away() -> int:
-    """Forks a process whose parent is the nearest subreaper, the agent. Its id; 0 in itself.
+def _forget_folders() -> None:
+    """What the import system has seen of folders may have changed; a fresh process looks anew."""
+    for path, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            del sys.path_importer_cache[path]
+        elif isinstance(finder, FileFinder):
+            finder.invalidate_caches()
 
-    The process between is gone before this returns, so that the agent is the parent for sure.
-    """
-    read_end, write_end = os.pipe()
-    between = os.fork()
-    if between == 0:
-        text = b""
-        try:
-            os.close(read_end)
-            child = os.fork()
-            if child == 0:
-                os.close(write_end)
-                return 0
-            text = b"%d" % child
-        except BaseException as error:  # nothing may get out of here: this would be a second zygote
-            text = str(error).encode()
-        os.write(write_end, text)
-        os._exit(0)
-    os.close(write_end)
-    with open(read_end, "rb") as answer:
-        text = answer.read()
-    os.waitpid(between, 0)
-    if not text.isdigit():
-        raise _Refusal(f"fork: {text.decode() or 'no answer'}")
-    return int(text)
+
+def _fork() -> int:
+    """Forks a child for the agent, the nearest subreaper. Its id; 0 in itself."""
+    _forget_folders()
+    answer = _core.fork_away()
+    if answer < 0:
+        raise _Refusal(f"fork: {os.strerror(-answer)}")
+    return answer
 
 
 def _receive(sock: socket.socket) -> Optional[_Request]:
@@ -186,7 +178,7 @@ def _serve(sock: socket.socket) -> Optional[_Request]:
             _check_alone()
             _check_installed(installed)
             _check_folder(request.folder)
-            pid = _fork_away()
+            pid = _fork()
             if pid == 0:
                 return request
             answer = {"pid": pid}
@@ -215,7 +207,6 @@ def _set_environment(variables: dict[str, str]) -> None:
 
 def _become(request: _Request) -> int:
     """Turns into a replica as if it had been started: ``python -m penstock._replica``."""
-    from penstock import _core
     from penstock._replica import __main__ as replica
 
     os.setsid()
@@ -229,12 +220,10 @@ def _become(request: _Request) -> int:
     sys.argv = [str(replica.__file__)]
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = os.getcwd()
-    importlib.invalidate_caches()
-    # By this the agent finds what a replica has forked in turn.
+    # By its mark the agent finds what a replica has forked in turn.
     mark = "PENSTOCK_REPLICA"
-    if not _core.show_variable(mark, request.variables[mark]):
-        raise RuntimeError(f"/proc/self/environ has no room for {mark}")
-    _core.show_command([sys.executable, "-m", "penstock._replica"])
+    if not _core.show_as([sys.executable, "-m", "penstock._replica"], mark, request.variables[mark]):
+        raise RuntimeError(f"/proc has no room for this replica's {mark}")
     # The agent's first order says that this process is in its care.
     watched = select.poll()
     watched.register(_CONTROL_FD, select.POLLIN)

@@ -156,9 +156,10 @@ void Agent::OnEvent(const ReplicaEvent& event) {
   FinishIfEmpty();
 }
 
-void Agent::Reap(std::vector<int> others) const {
+void Agent::Reap(std::vector<int> others) {
   // A process that was just forked and has ended must not be taken for an orphan.
-  if (zygotes_.forking()) return;
+  reap_later_ = zygotes_.forking();
+  if (reap_later_) return;
   for (const auto& [id, replica] : replicas_) others.push_back(replica->pid());
   if (proxy_) others.push_back(proxy_->pid());
   for (const int pid : zygotes_.pids()) others.push_back(pid);
@@ -173,7 +174,7 @@ void Agent::StopEverything(std::function<void()> done) {
 }
 
 void Agent::OnZygotesChanged() {
-  if (on_reapable_) on_reapable_();
+  if (reap_later_ && !zygotes_.forking() && on_reapable_) on_reapable_();
   FinishIfEmpty();
 }
 

@@ -34,12 +34,12 @@ class Agent {
   // Called once the controller knows the node.
   void SetOnJoined(std::function<void()> on_joined) { on_joined_ = std::move(on_joined); }
 
-  // Called when Reap has something to do beside on SIGCHLD.
+  // Called when Reap, which could not do its work when it was called, can.
   void SetOnReapable(std::function<void()> on_reapable) { on_reapable_ = std::move(on_reapable); }
 
   // Waits for children that ended and are in nobody's care. Call on SIGCHLD. `others` are
   // further children that somebody watches.
-  void Reap(std::vector<int> others) const;
+  void Reap(std::vector<int> others);
 
   // Ends proxy, replicas and zygotes at once and calls `done` when the last descendant is gone.
   void StopEverything(std::function<void()> done);
@@ -63,6 +63,7 @@ class Agent {
   std::function<void()> on_joined_;
   std::function<void()> on_empty_;
   std::function<void()> on_reapable_;
+  bool reap_later_ = false;
   Zygotes zygotes_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
