@@ -50,8 +50,7 @@ class ZygotesTest : public testing_support::LoopTest {
 
   void Ask(const ZygoteKey& key, std::function<void(const Result<int>&)> then) {
     const auto null = [] { return base::UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)); };
-    zygotes_.Fork(key, "abcdefgh",
-                  {.variables = {}, .control = null(), .log = null(), .folder = null()},
+    zygotes_.Fork(key, {.variables = {}, .control = null(), .log = null(), .folder = null()},
                   [then = std::move(then)](const Result<int>& pid, TimePoint) { then(pid); });
   }
 
@@ -81,6 +80,15 @@ TEST_F(ZygotesTest, OneServesManyOneAfterAnother) {
   Until([&] { return answers == 5; });
   EXPECT_FALSE(zygotes_.forking());
   EXPECT_EQ(zygotes_.pids().size(), 1U);
+}
+
+TEST_F(ZygotesTest, OneThatIsWarmAlreadyIsUsed) {
+  const auto key = Script("good", Answering("{\"pid\": 7}"));
+  zygotes_.WarmUp(key);
+  const auto warm = zygotes_.pids();
+  EXPECT_EQ(warm.size(), 1U);
+  ASSERT_TRUE(Fork(key).ok());
+  EXPECT_EQ(zygotes_.pids(), warm);
 }
 
 TEST_F(ZygotesTest, OneThatIsKilledIsReplacedWhenItIsNeeded) {

@@ -26,6 +26,7 @@ __all__ = ["main"]
 
 _DESCRIPTORS = 4
 _CONTROL_FD = 3  # in a replica
+_MARK = "PENSTOCK_REPLICA"
 # Modules that a replica needs sooner or later; the second line does for its first request.
 _NEEDED = ("penstock._replica.__main__", "penstock.serve", "cloudpickle", "uvloop")
 _NEEDED_BY_REQUESTS = ("penstock._replica.request", "concurrent.futures.thread")
@@ -77,11 +78,7 @@ def _installed() -> dict[str, tuple[int, int]]:
     own = os.path.dirname(os.__file__) + os.sep
     packages = ("site-packages", "dist-packages")
     files = filter(None, map(_file_of, list(sys.modules.values())))
-    return {
-        path: _version(path)
-        for path in files
-        if not path.startswith(own) or path[len(own) :].startswith(packages)
-    }
+    return {path: _version(path) for path in files if not path.startswith(own) or path[len(own) :].startswith(packages)}
 
 
 def _shadowing(folder: int) -> Optional[str]:
@@ -116,6 +113,12 @@ def _check_alone() -> None:
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise _Refusal(f"the zygote has {threads} threads", ends=True)
+
+
+def _check_mark(mark: str) -> None:
+    """_Refusal when what /proc shows of a fork could not be told from others."""
+    if len(mark) != len(os.environ[_MARK]):
+        raise _Refusal(f"the replica's id '{mark}' is not of the usual length")
 
 
 def _check_installed(installed: dict[str, tuple[int, int]]) -> None:
@@ -176,6 +179,7 @@ def _serve(sock: socket.socket) -> Optional[_Request]:
         ends = False
         try:
             _check_alone()
+            _check_mark(request.variables[_MARK])
             _check_installed(installed)
             _check_folder(request.folder)
             pid = _fork()
@@ -221,9 +225,8 @@ def _become(request: _Request) -> int:
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = os.getcwd()
     # By its mark the agent finds what a replica has forked in turn.
-    mark = "PENSTOCK_REPLICA"
-    if not _core.show_as([sys.executable, "-m", "penstock._replica"], mark, request.variables[mark]):
-        raise RuntimeError(f"/proc has no room for this replica's {mark}")
+    if not _core.show_as([sys.executable, "-m", "penstock._replica"], _MARK, request.variables[_MARK]):
+        raise RuntimeError(f"/proc has no room for this replica's {_MARK}")
     # The agent's first order says that this process is in its care.
     watched = select.poll()
     watched.register(_CONTROL_FD, select.POLLIN)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import App, Deployer
-from instances import Instance, embedded, environment, processes_of
+from instances import PENSTOCK, Instance, embedded, environment, own_home, processes_of
 from probes import QUICK, Probe
 from ray import serve
 from waiting import wait_until
@@ -193,6 +193,36 @@ print(*sorted(asked))
     fixed = ("PYTHON", "_PYTHON", "LC_", "LANG", "TZ", "HOME", "OPENSSL_")
     # An instance's folder is the same for all that it forks.
     assert [name for name in done.stdout.split() if not name.startswith(fixed)] == ["PENSTOCK_INSTANCE"]
+
+
+def test_an_id_that_would_not_show_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_REPLICA", "--------")
+    _zygote._check_mark("abcdefgh")
+    with pytest.raises(_zygote._Refusal, match="'short' is not of the usual length"):
+        _zygote._check_mark("short")
+
+
+def test_the_interpreter_of_a_script_is_warm_before_it_deploys() -> None:
+    with own_home() as home:
+        code = """
+import ray, sys
+ray.init(num_cpus=1)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+        with subprocess.Popen(
+            [PENSTOCK, "python", "-c", code],
+            env=environment(PENSTOCK_HOME=home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as script:
+            assert script.stdout is not None
+            assert script.stdout.readline() == "ready\n"
+            assert sum("penstock._zygote" in command for command in processes_of(home).values()) == 1
+            assert script.stdin is not None
+            script.stdin.close()
+        wait_until(lambda: not processes_of(home), "the instance ends with its script")
 
 
 # ---- what it is given ----

@@ -119,6 +119,7 @@ class NodeProcess {
     agent_ = std::make_unique<Agent>(loop_, context, [this] { Stop(); });
     agent_->SetOnJoined([this] { OnJoined(); });
     agent_->SetOnReapable([this] { Reap(); });
+    if (!options_.python.empty()) agent_->WarmUp(options_.python);
     return options_.is_head ? Status() : WatchHead();
   }
 

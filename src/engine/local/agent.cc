@@ -35,6 +35,11 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
 
 Agent::~Agent() = default;
 
+void Agent::WarmUp(const std::string& python) {
+  const auto key = ZygoteKeyOf({{"python", python}}, context_.environment);
+  if (key.ok()) zygotes_.WarmUp(*key);
+}
+
 void Agent::Join() {
   Json replicas = Json::array();
   for (const auto& [id, replica] : replicas_) replicas.push_back(ToJson(replica->Describe()));

@@ -34,6 +34,9 @@ class Agent {
   // Called once the controller knows the node.
   void SetOnJoined(std::function<void()> on_joined) { on_joined_ = std::move(on_joined); }
 
+  // Starts what replicas of a script with this interpreter will be forked from.
+  void WarmUp(const std::string& python);
+
   // Called when Reap, which could not do its work when it was called, can.
   void SetOnReapable(std::function<void()> on_reapable) { on_reapable_ = std::move(on_reapable); }
 

@@ -11,6 +11,8 @@ namespace penstock::engine::local {
 
 // The variable that marks a replica's processes: its value is the unique part of its id.
 inline constexpr const char* kReplicaMark = "PENSTOCK_REPLICA";
+// A zygote's, of the size of all that the controller makes: its forks show theirs in its place.
+inline constexpr const char* kNoReplica = "--------";
 
 struct NodeContext {
   base::InstancePaths paths;

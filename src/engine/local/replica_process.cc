@@ -107,7 +107,7 @@ void ReplicaProcess::Fork(const ZygoteKey& key) {
   if (!pair.ok() || !request.log || !request.folder) return StartFresh("its files do not open");
   request.control = std::move(pair->theirs);
   waiting_control_ = std::move(pair->ours);
-  zygotes_.Fork(key, order_.id.unique, std::move(request),
+  zygotes_.Fork(key, std::move(request),
                 [this](const Result<int>& pid, TimePoint asked) { OnForked(pid, asked); });
 }
 

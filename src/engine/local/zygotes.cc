@@ -18,15 +18,22 @@ constexpr Duration kLastDelay = std::chrono::seconds(60);
 Zygotes::Zygotes(base::Loop& loop, const NodeContext& context, std::function<void()> changed)
     : loop_(loop), context_(context), changed_(std::move(changed)) {}
 
-void Zygotes::Fork(const ZygoteKey& key, const std::string& replica, ForkRequest request,
-                   OnForked done) {
+void Zygotes::WarmUp(const ZygoteKey& key) {
   Entry& entry = entries_[key];
   entry.used = loop_.Now();
-  if (const Status bad = Ensure(key, replica, entry); !bad.ok()) return done(bad, loop_.Now());
+  if (const Status bad = Ensure(key, entry); !bad.ok()) {
+    base::LogWarning("zygote_not_started", {{"why", bad.message()}});
+  }
+}
+
+void Zygotes::Fork(const ZygoteKey& key, ForkRequest request, OnForked done) {
+  Entry& entry = entries_[key];
+  entry.used = loop_.Now();
+  if (const Status bad = Ensure(key, entry); !bad.ok()) return done(bad, loop_.Now());
   entry.zygote->Fork(std::move(request), std::move(done));
 }
 
-Status Zygotes::Ensure(const ZygoteKey& key, const std::string& replica, Entry& entry) {
+Status Zygotes::Ensure(const ZygoteKey& key, Entry& entry) {
   if (entry.zygote && entry.zygote->running()) return {};
   if (entry.zygote) leaving_.push_back(std::exchange(entry.zygote, nullptr));
   if (stopping_) return {Code::kUnavailable, "the node ends"};
@@ -36,7 +43,7 @@ Status Zygotes::Ensure(const ZygoteKey& key, const std::string& replica, Entry& 
   MakeRoom();
   const auto number = std::make_shared<const Zygote*>(nullptr);
   auto zygote = Zygote::Start(
-      loop_, Options(key, replica),
+      loop_, Options(key),
       {.answered = [this] { changed_(); },
        .gone = [this, key, number](const std::string& how) { OnGone(key, *number, how); }});
   if (!zygote.ok()) {
@@ -50,7 +57,7 @@ Status Zygotes::Ensure(const ZygoteKey& key, const std::string& replica, Entry& 
   return {};
 }
 
-SpawnOptions Zygotes::Options(const ZygoteKey& key, const std::string& replica) const {
+SpawnOptions Zygotes::Options(const ZygoteKey& key) const {
   SpawnOptions options{.argv = {key.python, "-m", "penstock._zygote", "3"},
                        .variables = ZygoteVariables(context_.environment, key),
                        // Where no module is that could be imported in the place of another.
@@ -58,8 +65,7 @@ SpawnOptions Zygotes::Options(const ZygoteKey& key, const std::string& replica) 
                        .log_path = context_.paths.logs() + "/zygote_stderr.log",
                        .descriptors = {}};
   options.variables["PENSTOCK_INSTANCE"] = context_.paths.folder;
-  // As long as a replica's, so that a fork can show its own in its place.
-  options.variables[kReplicaMark] = std::string(replica.size(), '-');
+  options.variables[kReplicaMark] = kNoReplica;
   return options;
 }
 

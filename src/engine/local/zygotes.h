@@ -28,9 +28,11 @@ class Zygotes {
   Zygotes(const Zygotes&) = delete;
   Zygotes& operator=(const Zygotes&) = delete;
 
+  // Starts a zygote that will be needed soon.
+  void WarmUp(const ZygoteKey& key);
+
   // Has a replica's process forked. `done` is called later, or now when there is no zygote.
-  // `replica` is the unique part of its id.
-  void Fork(const ZygoteKey& key, const std::string& replica, ForkRequest request, OnForked done);
+  void Fork(const ZygoteKey& key, ForkRequest request, OnForked done);
 
   // True while a child of this process may exist that nobody has been told of.
   bool forking() const;
@@ -49,8 +51,8 @@ class Zygotes {
     TimePoint not_before{};
   };
 
-  Status Ensure(const ZygoteKey& key, const std::string& replica, Entry& entry);
-  SpawnOptions Options(const ZygoteKey& key, const std::string& replica) const;
+  Status Ensure(const ZygoteKey& key, Entry& entry);
+  SpawnOptions Options(const ZygoteKey& key) const;
   void Failed(Entry& entry) const;
   void OnGone(const ZygoteKey& key, const Zygote* zygote, const std::string& how);
   void MakeRoom();
