@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -81,7 +82,7 @@ def start_embedded(
     labels: Optional[dict[str, str]] = None,
 ) -> Instance:
     """Starts an instance of our own. RuntimeError or ValueError with the reason when it cannot."""
-    command = [executable(), "guard", "--head", "--embedded"]
+    command = [executable(), "guard", "--head", "--embedded", "--python", sys.executable]
     for flag, amount in (
         ("--num-cpus", num_cpus),
         ("--num-gpus", num_gpus),

@@ -2,6 +2,7 @@
 #include "control.h"
 #include "handle.h"
 #include "loop.h"
+#include "process.h"
 #include "replica.h"
 
 NB_MODULE(_core, module) {
@@ -12,4 +13,5 @@ NB_MODULE(_core, module) {
   penstock::python::BindHandle(module);
   penstock::python::BindReplica(module);
   penstock::python::BindControl(module);
+  penstock::python::BindProcess(module);
 }

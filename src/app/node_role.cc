@@ -118,6 +118,8 @@ class NodeProcess {
     }
     agent_ = std::make_unique<Agent>(loop_, context, [this] { Stop(); });
     agent_->SetOnJoined([this] { OnJoined(); });
+    agent_->SetOnReapable([this] { Reap(); });
+    if (!options_.python.empty()) agent_->WarmUp(options_.python);
     return options_.is_head ? Status() : WatchHead();
   }
 
@@ -182,7 +184,11 @@ class NodeProcess {
         Stop();
       }
     }
-    if (child && agent_) agent_->Reap({controller_ ? controller_->pid() : 0});
+    if (child) Reap();
+  }
+
+  void Reap() {
+    if (agent_) agent_->Reap({controller_ ? controller_->pid() : 0});
   }
 
   void Stop() {

@@ -41,6 +41,7 @@ void AddNode(CLI::App& root, Action& chosen) {
   verb->add_option("--instance", options.folder);
   verb->add_flag("--head", options.is_head);
   verb->add_flag("--embedded", options.embedded);
+  verb->add_option("--python", options.python);
   verb->add_option("--port", options.port);
   verb->add_option("--lifeline-fd", options.lifeline);
   verb->add_option("--report-fd", options.report);

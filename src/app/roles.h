@@ -20,6 +20,7 @@ struct NodeOptions {
   std::string ip = "127.0.0.1";
   detect::DeclaredResources resources;
   resources::Labels labels;
+  std::string python;    // of that script: replicas are likely to need it
   int lifeline = -1;     // descriptor that is closed when the owner ends; -1 for none
   int report = -1;       // descriptor to report to, once joined or failed, as a line of JSON
   bool guarded = false;  // its parent is a guard

@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,6 +48,17 @@ Status WriteFileAtomic(const std::string& path, std::string_view content) {
   fs::rename(beside, path, error);
   if (error) return Internal("cannot write '" + path + "': " + error.message());
   return {};
+}
+
+Result<UniqueFd> MemoryFile(std::string_view content) {
+  UniqueFd fd(::memfd_create("penstock", MFD_CLOEXEC));
+  while (fd && !content.empty()) {
+    const ssize_t n = ::write(fd.get(), content.data(), content.size());
+    if (n < 0 && errno != EINTR) fd.Reset();
+    if (n > 0) content.remove_prefix(static_cast<std::size_t>(n));
+  }
+  if (!fd) return Internal(std::string("cannot make a file in memory: ") + std::strerror(errno));
+  return fd;
 }
 
 Status MakeDirs(const std::string& path) {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "penstock/status.h"
 
 namespace penstock::base {
@@ -17,6 +18,9 @@ std::string ReadTail(const std::string& path, std::size_t max_bytes);
 
 // Writes beside and renames, so that a reader sees the old content or the new, never a part.
 Status WriteFileAtomic(const std::string& path, std::string_view content);
+
+// A file without a name, in memory, that holds `content`: for another process to read. kInternal.
+Result<UniqueFd> MemoryFile(std::string_view content);
 
 // Like `mkdir -p`; every folder that it makes is the user's alone. kInternal when one cannot be
 // made, or `path` is no folder.

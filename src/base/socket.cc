@@ -6,17 +6,20 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 namespace penstock::base {
 namespace {
 
 constexpr int kBacklog = 4096;
+constexpr std::size_t kLargestPacket = 64 << 10;
 
 std::string ErrnoText() { return std::strerror(errno); }
 
@@ -50,6 +53,14 @@ AddressList Resolve(const std::string& host, int port) {
   addrinfo* list = nullptr;
   if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list) != 0) list = nullptr;
   return {list, &::freeaddrinfo};
+}
+
+Result<SocketPair> MakePair(int type) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+    return Internal("cannot make a socket pair: " + ErrnoText());
+  }
+  return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
 // "host:port"; "" for an address without a port.
@@ -116,12 +127,39 @@ UniqueFd Accept(const UniqueFd& listener) {
   return fd;
 }
 
-Result<SocketPair> MakeSocketPair() {
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
-    return Internal("cannot make a socket pair: " + ErrnoText());
+Result<SocketPair> MakeSocketPair() { return MakePair(SOCK_STREAM); }
+
+Result<SocketPair> MakePacketPair() { return MakePair(SOCK_SEQPACKET); }
+
+Status SendPacket(const UniqueFd& socket, std::string_view bytes,
+                  std::initializer_list<int> descriptors) {
+  std::string text(bytes);
+  iovec part{.iov_base = text.data(), .iov_len = text.size()};
+  const std::size_t size = descriptors.size() * sizeof(int);
+  std::vector<char> control(descriptors.size() == 0 ? 0 : CMSG_SPACE(size));
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  if (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr) {
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(head), descriptors.begin(), size);
   }
-  return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
+  if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) < 0) {
+    return {Code::kUnavailable, "cannot send a packet: " + ErrnoText()};
+  }
+  return {};
+}
+
+std::optional<std::string> ReceivePacket(const UniqueFd& socket) {
+  std::string bytes(kLargestPacket, '\0');
+  const ssize_t n = ::recv(socket.get(), bytes.data(), bytes.size(), 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+  bytes.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return bytes;
 }
 
 std::string PeerAddress(const UniqueFd& socket) {

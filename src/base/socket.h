@@ -1,7 +1,10 @@
 // Sockets: the few calls that open one. Everything is non-blocking and close-on-exec.
 #pragma once
 
+#include <initializer_list>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/fd.h"
 #include "penstock/status.h"
@@ -29,6 +32,17 @@ struct SocketPair {
 };
 // kInternal when the kernel refuses.
 Result<SocketPair> MakeSocketPair();
+
+// Two connected sockets that keep what is sent in packets.
+Result<SocketPair> MakePacketPair();
+
+// Sends one packet, and with it copies of `descriptors`. kUnavailable when the other end is gone
+// or does not read.
+Status SendPacket(const UniqueFd& socket, std::string_view bytes,
+                  std::initializer_list<int> descriptors);
+
+// The next packet of at most 64 KiB, "" at the end; nothing when there is none yet.
+std::optional<std::string> ReceivePacket(const UniqueFd& socket);
 
 // "host:port" of the other end, "" when it has none.
 std::string PeerAddress(const UniqueFd& socket);

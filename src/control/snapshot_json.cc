@@ -55,6 +55,7 @@ Json ReplicaJson(const Replica& replica, const State& state) {
                {"pid", replica.facts.value("pid", Json())},
                {"log_file_path", replica.facts.value("log", Json())},
                {"start_time_s", replica.started_unix},
+               {"startup", replica.facts.value("startup", Json::object())},
                {"env", replica.facts.value("env", Json::object())}};
   if (replica.placed) {
     const auto* node = state.cluster.Find(replica.node);

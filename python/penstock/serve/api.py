@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from penstock import _core, _instance, _local
-from penstock._build import build
 from penstock.serve.config import HTTPOptions, ProxyLocation, gRPCOptions, to_json, to_plain
 from penstock.serve.context import DeploymentID, request_context
 from penstock.serve.deployment import Application
@@ -142,6 +141,8 @@ def _deploy(target: RunTarget) -> None:
         external_scaler_enabled=target.external_scaler_enabled,
         logging_config=target.logging_config and _beyond_access_log(target.logging_config),
     )
+    from penstock._build import build  # replicas do without
+
     instance = _instance.ensure()
     built = build(target.target, target.name, target.route_prefix, default_runtime_env, instance.folder)
     params, code = built.request()

@@ -30,6 +30,7 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
     : loop_(loop),
       context_(std::move(context)),
       on_stop_(std::move(on_stop)),
+      zygotes_(loop, context_, [this] { OnZygotesChanged(); }),
       link_(loop, context_.paths.control_socket(),
             {.on_up = [this] { Join(); },
              .on_notice = {},
@@ -40,6 +41,11 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
              .on_down = [] { base::LogWarning("controller_gone"); }}) {}
 
 Agent::~Agent() = default;
+
+void Agent::WarmUp(const std::string& python) {
+  const auto key = ZygoteKeyOf({{"python", python}}, context_.environment);
+  if (key.ok()) zygotes_.WarmUp(*key);
+}
 
 void Agent::Join() {
   Json replicas = Json::array();
@@ -88,7 +94,7 @@ Status Agent::StartReplica(const Json& params) {
   const ReplicaId id = order->id;
   if (replicas_.contains(id)) return {};  // an order that came twice
   auto replica =
-      std::make_shared<ReplicaProcess>(loop_, random_, context_, *std::move(order),
+      std::make_shared<ReplicaProcess>(loop_, random_, context_, zygotes_, *std::move(order),
                                        [this](const ReplicaEvent& event) { OnEvent(event); });
   replicas_.emplace(id, replica);
   replica->Start();
@@ -177,20 +183,30 @@ void Agent::OnEvent(const ReplicaEvent& event) {
   FinishIfEmpty();
 }
 
-void Agent::Reap(std::vector<int> others) const {
+void Agent::Reap(std::vector<int> others) {
+  // A process that was just forked and has ended must not be taken for an orphan.
+  reap_later_ = zygotes_.forking();
+  if (reap_later_) return;
   for (const auto& [id, replica] : replicas_) others.push_back(replica->pid());
   if (proxy_) others.push_back(proxy_->pid());
+  for (const int pid : zygotes_.pids()) others.push_back(pid);
   ReapOrphans(others);
 }
 
 void Agent::StopEverything(std::function<void()> done) {
   on_empty_ = std::move(done);
   for (const auto& [id, replica] : replicas_) replica->Stop(Duration::zero());
+  zygotes_.Stop();
   StopProxy([this] { FinishIfEmpty(); });
 }
 
+void Agent::OnZygotesChanged() {
+  if (reap_later_ && !zygotes_.forking() && on_reapable_) on_reapable_();
+  FinishIfEmpty();
+}
+
 void Agent::FinishIfEmpty() {
-  if (!replicas_.empty() || proxy_ || !on_empty_) return;
+  if (!replicas_.empty() || proxy_ || !zygotes_.pids().empty() || !on_empty_) return;
   std::exchange(on_empty_, nullptr)();
 }
 

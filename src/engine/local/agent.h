@@ -18,6 +18,7 @@
 #include "base/random.h"
 #include "engine/local/replica_process.h"
 #include "engine/local/supervisor.h"
+#include "engine/local/zygotes.h"
 
 namespace penstock::engine::local {
 
@@ -33,11 +34,17 @@ class Agent {
   // Called once the controller knows the node.
   void SetOnJoined(std::function<void()> on_joined) { on_joined_ = std::move(on_joined); }
 
+  // Starts what replicas of a script with this interpreter will be forked from.
+  void WarmUp(const std::string& python);
+
+  // Called when Reap, which could not do its work when it was called, can.
+  void SetOnReapable(std::function<void()> on_reapable) { on_reapable_ = std::move(on_reapable); }
+
   // Waits for children that ended and are in nobody's care. Call on SIGCHLD. `others` are
   // further children that somebody watches.
-  void Reap(std::vector<int> others) const;
+  void Reap(std::vector<int> others);
 
-  // Ends proxy and replicas at once and calls `done` when the last descendant is gone.
+  // Ends proxy, replicas and zygotes at once and calls `done` when the last descendant is gone.
   void StopEverything(std::function<void()> done);
 
  private:
@@ -49,6 +56,7 @@ class Agent {
   Result<std::string> StartProxy(const base::Json& params);
   void StopProxy(std::function<void()> done);
   void OnEvent(const ReplicaEvent& event);
+  void OnZygotesChanged();
   void FinishIfEmpty();
 
   base::Loop& loop_;
@@ -57,6 +65,9 @@ class Agent {
   std::function<void()> on_stop_;
   std::function<void()> on_joined_;
   std::function<void()> on_empty_;
+  std::function<void()> on_reapable_;
+  bool reap_later_ = false;
+  Zygotes zygotes_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
   base::UniqueFd grpc_listener_;   // as well

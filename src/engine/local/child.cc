@@ -1,6 +1,7 @@
 #include "engine/local/child.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -14,6 +15,8 @@
 
 namespace penstock::engine::local {
 namespace {
+
+constexpr int kFirstDescriptor = 3;  // after the standard ones
 
 // Everything the child needs after fork, made before it: between fork and exec nothing may
 // allocate.
@@ -39,10 +42,10 @@ Prepared Prepare(SpawnOptions& options) {
 }
 
 bool RedirectOutput(const std::string& log_path) {
-  const int null = ::open("/dev/null", O_RDONLY);
+  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null < 0 || ::dup2(null, STDIN_FILENO) < 0) return false;
   if (log_path.empty()) return true;
-  const int log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  const int log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   return log >= 0 && ::dup2(log, STDOUT_FILENO) >= 0 && ::dup2(log, STDERR_FILENO) >= 0;
 }
 
@@ -64,6 +67,8 @@ bool PlaceDescriptors(const SpawnOptions& options) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::signal(SIGPIPE, SIG_DFL);
+  // Whoever started us may have left us descriptors that are not closed by exec.
+  ::close_range(kFirstDescriptor, ~0U, CLOSE_RANGE_CLOEXEC);
   const bool ready = RedirectOutput(options.log_path) && PlaceDescriptors(options) &&
                      (options.folder.empty() || ::chdir(options.folder.c_str()) == 0);
   if (ready) ::execvpe(prepared.argv[0], prepared.argv.data(), prepared.envp.data());
@@ -102,6 +107,17 @@ Result<std::unique_ptr<Child>> Child::Spawn(base::Loop& loop, const SpawnOptions
   }
   base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) return Internal(std::string("pidfd_open: ") + std::strerror(errno));
+  return std::make_unique<Child>(loop, pid, std::move(pidfd), std::move(on_exit));
+}
+
+Result<std::unique_ptr<Child>> Child::Adopt(base::Loop& loop, int pid, OnExit on_exit) {
+  base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  siginfo_t info{};
+  if (!pidfd ||
+      ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
+    return Status(Code::kNotFound, "process " + std::to_string(pid) +
+                                       " is no child of this one: " + std::strerror(errno));
+  }
   return std::make_unique<Child>(loop, pid, std::move(pidfd), std::move(on_exit));
 }
 

@@ -37,6 +37,9 @@ class Child final : private base::FdHandler {
   // inside Spawn.
   static Result<std::unique_ptr<Child>> Spawn(base::Loop& loop, const SpawnOptions& options,
                                               OnExit on_exit);
+  // A child of this process that another process started for it. kNotFound when it is none.
+  static Result<std::unique_ptr<Child>> Adopt(base::Loop& loop, int pid, OnExit on_exit);
+
   Child(base::Loop& loop, int pid, base::UniqueFd pidfd, OnExit on_exit);
   ~Child() override;
 

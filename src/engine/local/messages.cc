@@ -202,6 +202,11 @@ Json ToJson(const AdoptedReplica& replica) {
           {"facts", replica.facts}};
 }
 
+Json ToJson(const ForkAnswer& answer) {
+  if (answer.why_not.empty()) return {{"pid", answer.pid}};
+  return {{"why_not", answer.why_not}, {"ends", answer.ends}};
+}
+
 Result<resources::NodeSpec> NodeSpecFrom(const Json& json) {
   auto node = Parse<resources::NodeSpec>("node", json, NodeFrom);
   if (!node.ok()) return node;
@@ -262,6 +267,18 @@ Result<ReplicaEvent> ReplicaEventFrom(const Json& json) {
     }
     return event;
   });
+}
+
+Result<ForkAnswer> ForkAnswerFrom(const Json& json) {
+  auto answer = Parse<ForkAnswer>("fork answer", json, [](const Json& j) {
+    if (j.contains("pid")) return ForkAnswer{.pid = Whole<int>(j.at("pid"))};
+    return ForkAnswer{.why_not = j.at("why_not"), .ends = j.at("ends")};
+  });
+  if (!answer.ok()) return answer;
+  if ((answer->pid > 0) != answer->why_not.empty()) {
+    return InvalidArgument("fork answer: neither a process nor a reason");
+  }
+  return answer;
 }
 
 Result<AdoptedReplica> AdoptedReplicaFrom(const Json& json) {

@@ -19,6 +19,14 @@ nlohmann::json ToJson(const ProxyOrder& order);
 nlohmann::json ToJson(const ReplicaEvent& event);
 nlohmann::json ToJson(const AdoptedReplica& replica);
 
+// What a zygote answers: the process that it forked, or why it did not.
+struct ForkAnswer {
+  int pid = 0;
+  std::string why_not;  // "" exactly when there is a process
+  bool ends = false;    // it will not fork any more
+};
+nlohmann::json ToJson(const ForkAnswer& answer);
+
 // Inverses; kInvalidArgument when a field is missing or of the wrong type, or an amount is one
 // that no node has.
 Result<resources::NodeSpec> NodeSpecFrom(const nlohmann::json& json);
@@ -28,5 +36,6 @@ Result<StopOrder> StopOrderFrom(const nlohmann::json& json);
 Result<ProxyOrder> ProxyOrderFrom(const nlohmann::json& json);
 Result<ReplicaEvent> ReplicaEventFrom(const nlohmann::json& json);
 Result<AdoptedReplica> AdoptedReplicaFrom(const nlohmann::json& json);
+Result<ForkAnswer> ForkAnswerFrom(const nlohmann::json& json);
 
 }  // namespace penstock::engine::local

@@ -1,7 +1,9 @@
 #include "engine/local/replica_process.h"
 
+#include <fcntl.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/file.h"
@@ -17,7 +19,6 @@ using base::Message;
 using Kind = ReplicaEvent::Kind;
 
 constexpr int kControlDescriptor = 3;
-constexpr const char* kMark = "PENSTOCK_REPLICA";
 // What of a log is quoted when a replica died without a word of its own, in bytes.
 constexpr std::size_t kTailBytes = 4000;
 
@@ -32,6 +33,15 @@ std::string FileName(const std::string& text) {
   return name;
 }
 
+base::UniqueFd OpenLog(const std::string& path) {
+  return base::UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+}
+
+base::UniqueFd OpenFolder(const std::string& path) {
+  return base::UniqueFd(
+      ::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
 std::vector<std::string> Argv(const NodeContext& context, const Json& launch) {
   if (launch.value("kind", "python") == "library") return {context.executable, "replica"};
   return {launch.value("python", "python3"), "-m", "penstock._replica"};
@@ -40,10 +50,12 @@ std::vector<std::string> Argv(const NodeContext& context, const Json& launch) {
 }  // namespace
 
 ReplicaProcess::ReplicaProcess(base::Loop& loop, base::Random& random, const NodeContext& context,
-                               StartOrder order, std::function<void(const ReplicaEvent&)> tell)
+                               Zygotes& zygotes, StartOrder order,
+                               std::function<void(const ReplicaEvent&)> tell)
     : loop_(loop),
       random_(random),
       context_(context),
+      zygotes_(zygotes),
       order_(std::move(order)),
       tell_(std::move(tell)) {
   const DeploymentId& deployment = order_.id.deployment;
@@ -59,8 +71,16 @@ ReplicaProcess::~ReplicaProcess() {
 }
 
 void ReplicaProcess::Start() {
+  began_ = loop_.Now();
+  options_ = Options();
+  const auto key = ZygoteKeyOf(order_.launch, options_.variables);
+  if (!key.ok()) return StartFresh(key.status().message());
+  Fork(*key);
+}
+
+SpawnOptions ReplicaProcess::Options() {
   ReplicaEnvironment environment = MakeEnvironment(context_.environment, context_.node, order_);
-  environment.variables[kMark] = order_.id.unique;
+  environment.variables[kReplicaMark] = order_.id.unique;
   environment.variables["PENSTOCK_CONTROL_FD"] = std::to_string(kControlDescriptor);
   environment.variables["PENSTOCK_INSTANCE"] = context_.paths.folder;
   facts_["env"] = Json::object();
@@ -69,24 +89,68 @@ void ReplicaProcess::Start() {
   }
   facts_["log"] = log_path_;
   facts_["socket"] = socket_path_;
+  return {.argv = Argv(context_, order_.launch),
+          .variables = std::move(environment.variables),
+          .folder = order_.runtime_env.working_dir.empty() ? order_.launch.value("cwd", "")
+                                                           : order_.runtime_env.working_dir,
+          .log_path = log_path_,
+          .descriptors = {}};
+}
+
+void ReplicaProcess::Fork(const ZygoteKey& key) {
+  ForkRequest request{.variables = options_.variables,
+                      .control = {},
+                      .log = OpenLog(log_path_),
+                      .folder = OpenFolder(options_.folder)};
+  auto pair = base::MakeSocketPair();
+  // What cannot be opened fails once more, and is then reported, below.
+  if (!pair.ok() || !request.log || !request.folder) return StartFresh("its files do not open");
+  request.control = std::move(pair->theirs);
+  waiting_control_ = std::move(pair->ours);
+  zygotes_.Fork(key, std::move(request),
+                [this](const Result<int>& pid, TimePoint asked) { OnForked(pid, asked); });
+}
+
+void ReplicaProcess::OnForked(const Result<int>& pid, TimePoint asked) {
+  base::UniqueFd control = std::move(waiting_control_);
+  Result<std::unique_ptr<Child>> child = pid.status();
+  if (pid.ok()) {
+    child = Child::Adopt(loop_, *pid, [this](const std::string& how, bool) { OnExit(how); });
+  }
+  if (child.ok()) {
+    facts_["startup"] = {{"process", "forked"}, {"queue_s", ToSeconds(asked - began_)}};
+    began_ = asked;
+    return OnBegun(*std::move(child), std::move(control));
+  }
+  base::LogWarning("replica_not_forked",
+                   {{"replica", order_.id.unique}, {"why", child.status().message()}});
+  if (stopping_) return OnExit("its start, which was stopped");
+  StartFresh(child.status().message());
+}
+
+void ReplicaProcess::StartFresh(const std::string& why) {
+  const TimePoint now = loop_.Now();
+  facts_["startup"] = {
+      {"process", "fresh"}, {"why_fresh", why}, {"queue_s", ToSeconds(now - began_)}};
+  began_ = now;
   auto pair = base::MakeSocketPair();
   if (!pair.ok()) return OnExit(pair.status().message());
-  const std::string folder = order_.runtime_env.working_dir.empty()
-                                 ? order_.launch.value("cwd", "")
-                                 : order_.runtime_env.working_dir;
-  auto child = Child::Spawn(loop_,
-                            {.argv = Argv(context_, order_.launch),
-                             .variables = environment.variables,
-                             .folder = folder,
-                             .log_path = log_path_,
-                             .descriptors = {{pair->theirs.get(), kControlDescriptor}}},
-                            [this](const std::string& how, bool) { OnExit(how); });
+  options_.descriptors = {{pair->theirs.get(), kControlDescriptor}};
+  auto child = Child::Spawn(loop_, options_, [this](const std::string& how, bool) { OnExit(how); });
   if (!child.ok()) return OnExit(child.status().message());
-  child_ = *std::move(child);
+  OnBegun(*std::move(child), std::move(pair->ours));
+}
+
+void ReplicaProcess::OnBegun(std::unique_ptr<Child> child, base::UniqueFd control) {
+  child_ = std::move(child);
   facts_["pid"] = child_->pid();
-  control_ = base::Peer::Open(loop_, std::move(pair->ours), {});
+  facts_["startup"]["spawn_s"] = ToSeconds(loop_.Now() - began_);
+  began_ = loop_.Now();
+  control_ = base::Peer::Open(loop_, std::move(control), {});
   Tell(Kind::kSpawned);
+  // A fork waits for this: it is in the agent's care now.
   Initialize();
+  if (stopping_) Kill();
 }
 
 Json ReplicaProcess::InitParams() const {
@@ -118,7 +182,7 @@ void ReplicaProcess::OnInitialized(const Result<Message>& answer) {
   if (stopping_) return;
   if (answer.ok()) {
     ready_ = true;
-    if (answer->json.is_object()) facts_.update(answer->json);
+    if (answer->json.is_object()) AddFacts(answer->json);
     Tell(Kind::kReady);
     ScheduleHealthCheck();
     return;
@@ -127,6 +191,17 @@ void ReplicaProcess::OnInitialized(const Result<Message>& answer) {
   if (answer.status().code() == Code::kUnavailable) return;
   start_failed_ = true;
   Tell(Kind::kStartFailed, answer.status().message());
+}
+
+// What its code told; the time until it ran is what that does not account for.
+void ReplicaProcess::AddFacts(const Json& told) {
+  Json startup = facts_["startup"];
+  const Json code = told.value("startup", Json::object());
+  const double known_s = code.value("load_s", 0.0) + code.value("init_s", 0.0);
+  startup["import_s"] = std::max(0.0, ToSeconds(loop_.Now() - began_) - known_s);
+  startup.update(code);
+  facts_.update(told);
+  facts_["startup"] = startup;
 }
 
 void ReplicaProcess::Reconfigure(const ReconfigureOrder& order) {
@@ -216,8 +291,8 @@ void ReplicaProcess::OnExit(const std::string& how) {
   if (control_) control_->Close();
   const int leader = child_ ? child_->pid() : -1;
   const auto finished = [this, cause] { Tell(Kind::kStopped, cause); };
-  killer_ = std::make_unique<TreeKiller>(loop_, leader, std::string(kMark) + "=" + order_.id.unique,
-                                         finished);
+  killer_ = std::make_unique<TreeKiller>(
+      loop_, leader, std::string(kReplicaMark) + "=" + order_.id.unique, finished);
 }
 
 std::string ReplicaProcess::LogTail() const {

@@ -7,29 +7,23 @@
 #include <memory>
 #include <string>
 
-#include "base/instance.h"
 #include "base/loop.h"
 #include "base/peer.h"
 #include "base/random.h"
 #include "engine/engine.h"
 #include "engine/local/child.h"
+#include "engine/local/node_context.h"
 #include "engine/local/process_tree.h"
+#include "engine/local/zygotes.h"
 
 namespace penstock::engine::local {
 
-// What every replica of a node shares.
-struct NodeContext {
-  base::InstancePaths paths;
-  resources::NodeSpec node;
-  Variables environment;   // of the agent: what its replicas inherit
-  std::string executable;  // of penstock itself, which hosts C++ code
-};
-
 class ReplicaProcess {
  public:
+  // Forked from one of `zygotes` where that is possible.
   // `tell` passes events on; kStopped is the last, after which the object may be destroyed.
   ReplicaProcess(base::Loop& loop, base::Random& random, const NodeContext& context,
-                 StartOrder order, std::function<void(const ReplicaEvent&)> tell);
+                 Zygotes& zygotes, StartOrder order, std::function<void(const ReplicaEvent&)> tell);
   ~ReplicaProcess();
 
   ReplicaProcess(const ReplicaProcess&) = delete;
@@ -51,8 +45,14 @@ class ReplicaProcess {
   int pid() const { return child_ && child_->running() ? child_->pid() : 0; }
 
  private:
+  SpawnOptions Options();
+  void Fork(const ZygoteKey& key);
+  void OnForked(const Result<int>& pid, TimePoint asked);
+  void StartFresh(const std::string& why);
+  void OnBegun(std::unique_ptr<Child> child, base::UniqueFd control);
   void Initialize();
   void OnInitialized(const Result<base::Message>& answer);
+  void AddFacts(const base::Json& told);
   void ScheduleHealthCheck();
   void CheckHealth();
   void OnHealth(const Status& status);
@@ -66,12 +66,16 @@ class ReplicaProcess {
   base::Loop& loop_;
   base::Random& random_;
   const NodeContext& context_;
+  Zygotes& zygotes_;
   StartOrder order_;
   std::function<void(const ReplicaEvent&)> tell_;
   base::Json facts_ = base::Json::object();
+  SpawnOptions options_;
+  base::UniqueFd waiting_control_;  // our end, while the zygote is at work
   std::unique_ptr<Child> child_;
   std::shared_ptr<base::Peer> control_;
   std::unique_ptr<TreeKiller> killer_;
+  TimePoint began_{};  // the step of the start that is under way
   std::string log_path_;
   std::string socket_path_;
   bool ready_ = false;
