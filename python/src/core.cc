@@ -3,6 +3,7 @@
 #include "handle.h"
 #include "loop.h"
 #include "replica.h"
+#include "router_host.h"
 
 NB_MODULE(_core, module) {
   module.doc() = "Penstock's native part: loop, router, replica runtime, control calls.";
@@ -11,5 +12,6 @@ NB_MODULE(_core, module) {
   penstock::python::BindLoop(module);
   penstock::python::BindHandle(module);
   penstock::python::BindReplica(module);
+  penstock::python::BindRouterHost(module);
   penstock::python::BindControl(module);
 }

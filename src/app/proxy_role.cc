@@ -2,6 +2,7 @@
 
 #include "app/roles.h"
 #include "base/control_link.h"
+#include "base/environment.h"
 #include "base/instance.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -15,6 +16,12 @@ namespace {
 
 constexpr int kListenerDescriptor = 3;
 
+// As names of headers arrive.
+std::string Lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
 proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nlohmann::json& raw,
                                        const base::InstancePaths& paths, const std::string& ip) {
   proxy::ServerOptions options{.root_path = http.root_path,
@@ -22,6 +29,7 @@ proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nl
                                .keep_alive_timeout = FromSeconds(http.keep_alive_timeout_s),
                                .access_log = paths.logs() + "/proxy_access.log",
                                .node = ip};
+  options.session_header = Lower(base::GetEnv("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id"));
   options.max_body_bytes = raw.value("max_body_bytes", options.max_body_bytes);
   return options;
 }
@@ -41,6 +49,7 @@ int RunProxy(const ProxyRoleOptions& role) {
     return 1;
   }
   route::Router router(**loop);
+  router.SetNode(role.node);
   route::Subscription* subscribed = nullptr;
   base::ControlLink link(
       **loop, paths.control_socket(),

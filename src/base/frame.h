@@ -25,7 +25,8 @@ enum class FrameKind : std::uint8_t {
   kGoAway = 8,    // replica -> router: leaving; streams above `stream` were not admitted
   kLoad = 9,      // replica -> router: a slot is free again, after a refusal
   kControl = 10,  // control protocol: a Message (base/message.h)
-  kModels = 11    // replica -> router: every model that it has or is loading (base/protocol.h)
+  kModels = 11,   // replica -> router: every model that it has or is loading (base/protocol.h)
+  kStats = 12     // replica -> router: what its code tells routers, as JSON
 };
 
 // FrameHead::flags, a bit set.

@@ -12,7 +12,7 @@
 namespace penstock::base {
 
 // Grows with every change that an older peer would misread.
-inline constexpr std::uint32_t kProtocolVersion = 2;
+inline constexpr std::uint32_t kProtocolVersion = 3;
 
 // Largest payload of a frame between router and replica, in bytes.
 inline constexpr std::size_t kMaxDataPayload = 1 << 20;

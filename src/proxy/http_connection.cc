@@ -25,12 +25,13 @@ constexpr std::uint64_t kWorthReading = 1 << 20;
 constexpr std::size_t kWorthItsCall = 16 << 10;
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 
-bool IsModelIdHeader(std::string_view name) {
-  // Ray Serve takes hyphens and underscores alike.
-  constexpr std::string_view kName = "serve_multiplexed_model_id";
-  if (name.size() != kName.size() || name[0] != 's') return false;
-  return std::equal(name.begin(), name.end(), kName.begin(),
-                    [](char a, char b) { return (a == '-' ? '_' : a) == b; });
+constexpr std::string_view kModelIdHeader = "serve-multiplexed-model-id";
+
+// Ray Serve takes hyphens and underscores alike.
+bool IsHeader(std::string_view name, std::string_view wanted) {
+  const auto plain = [](char c) { return c == '_' ? '-' : c; };
+  return name.size() == wanted.size() && plain(name[0]) == plain(wanted[0]) &&
+         std::ranges::equal(name, wanted, {}, plain, plain);
 }
 
 }  // namespace
@@ -237,6 +238,7 @@ void HttpConnection::EncodeHead(const HttpHead& head, std::string_view prefix,
   out.route = prefix;
   out.root_path = root_path;
   out.multiplexed_model_id = {};
+  out.session_id = {};
   out.method = head.method;
   out.target = head.target;
   out.http_version = head.version;
@@ -246,7 +248,8 @@ void HttpConnection::EncodeHead(const HttpHead& head, std::string_view prefix,
   bool has_id = false;
   for (const auto& [name, value] : head.headers) {
     has_id = has_id || name == "x-request-id";
-    if (IsModelIdHeader(name)) out.multiplexed_model_id = value;
+    if (IsHeader(name, kModelIdHeader)) out.multiplexed_model_id = value;
+    if (IsHeader(name, server_.options().session_header)) out.session_id = value;
   }
   if (!has_id) out.headers.emplace_back("x-request-id", request_.id);
   base::AppendRequestHead(request_.payload, out);

@@ -53,6 +53,7 @@ void Runtime::Adopt(base::UniqueFd socket) {
   hello.ongoing = static_cast<std::uint32_t>(ongoing_);
   connection->Send(hello, base::EncodeHello({.role = "replica"}));
   if (!models_.empty()) SendModels(*connection);
+  if (!stats_.empty()) SendStats(*connection);
   if (draining_) connection->Send({.kind = FrameKind::kGoAway, .stream = 0});
 }
 
@@ -70,6 +71,23 @@ void Runtime::SetModels(std::vector<std::string> models) {
 void Runtime::SendModels(base::Connection& connection) const {
   connection.Send({.kind = FrameKind::kModels, .ongoing = static_cast<std::uint32_t>(ongoing_)},
                   base::EncodeModels(models_));
+}
+
+Status Runtime::SetStats(std::string stats) {
+  if (stats.size() > base::kMaxDataPayload) {
+    return InvalidArgument("routing stats of " + std::to_string(stats.size()) +
+                           " bytes are too large, allowed are " +
+                           std::to_string(base::kMaxDataPayload));
+  }
+  if (stats == stats_) return {};
+  stats_ = std::move(stats);
+  for (auto& [connection, router] : routers_) SendStats(*router->connection);
+  return {};
+}
+
+void Runtime::SendStats(base::Connection& connection) const {
+  connection.Send({.kind = FrameKind::kStats, .ongoing = static_cast<std::uint32_t>(ongoing_)},
+                  stats_);
 }
 
 void Runtime::Drain(std::function<void()> drained) {
@@ -103,8 +121,18 @@ void Runtime::OnFrame(Router& router, const Frame& frame) {
   } else if (frame.head.kind == FrameKind::kCredit) {
     call->OnCredit(base::DecodeCredit(frame.payload));
   } else if (frame.head.kind == FrameKind::kCancel) {
-    call->OnCancel();
-    user_code_.Cancel(*call);
+    Cancel(*call);
+  }
+}
+
+void Runtime::Cancel(Call& call) {
+  const auto self = call.shared_from_this();
+  const bool held = call.held();
+  call.OnCancel();
+  if (held) {
+    call.Finish();
+  } else {
+    user_code_.Cancel(call);
   }
 }
 
@@ -135,7 +163,22 @@ void Runtime::OnRequest(Router& router, const Frame& frame) {
                              .ongoing = static_cast<std::uint32_t>(ongoing_)},
                             base::EncodeCredit(base::kBodyWindow));
   }
+  if (call->held()) return Hold(router, call);
   user_code_.Start(std::move(call));
+}
+
+// The slot is taken; user code hears of it when the request itself has come, as the body.
+void Runtime::Hold(Router& router, const std::shared_ptr<Call>& call) {
+  const auto begin = [this, &router, raw = call.get()] {
+    if (raw->cancelled()) return;
+    const auto self = raw->shared_from_this();
+    if (raw->Adopt()) return user_code_.Start(self);
+    base::LogError("router_refused", {{"why", "malformed request for a slot"}});
+    OnClosed(router.connection.get());
+  };
+  call->CollectBody(0);
+  if (call->body_ended()) return begin();
+  call->SetOnBody(begin);
 }
 
 void Runtime::Refuse(Router& router, std::uint32_t stream, RefuseReason reason) {
@@ -171,10 +214,7 @@ void Runtime::OnClosed(const base::Connection* connection) {
   // The connection's callbacks point at the router and may be running.
   const std::shared_ptr<Router> kept = std::move(router.mapped());
   loop_.Dispose(kept);
-  for (const auto& [stream, call] : kept->calls) {
-    call->OnCancel();
-    user_code_.Cancel(*call);
-  }
+  for (const auto& [stream, call] : std::exchange(kept->calls, {})) Cancel(*call);
 }
 
 }  // namespace penstock::replica

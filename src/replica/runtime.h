@@ -43,6 +43,10 @@ class Runtime final : private base::FdHandler {
   // that they send requests for these here.
   void SetModels(std::vector<std::string> models);
 
+  // Tells all routers what the code says for them, now and when they connect: a JSON object, as
+  // the control protocol's page has it. kInvalidArgument when it is too large for a frame.
+  Status SetStats(std::string stats);
+
   // Refuses everything new and says so to all routers; calls `drained` once nothing runs.
   void Drain(std::function<void()> drained);
 
@@ -66,6 +70,9 @@ class Runtime final : private base::FdHandler {
   void OnClosed(const base::Connection* connection);
   void Refuse(Router& router, std::uint32_t stream, base::RefuseReason reason);
   void SendModels(base::Connection& connection) const;
+  void SendStats(base::Connection& connection) const;
+  void Hold(Router& router, const std::shared_ptr<Call>& call);
+  void Cancel(Call& call);
   void OfferSlots();
 
   base::Loop& loop_;
@@ -74,6 +81,7 @@ class Runtime final : private base::FdHandler {
   std::string path_;
   std::map<const base::Connection*, std::unique_ptr<Router>> routers_;
   std::vector<std::string> models_;
+  std::string stats_;  // "": none
   int ongoing_ = 0;
   int limit_ = 1;
   bool draining_ = false;

@@ -23,6 +23,7 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
     : loop_(loop),
       context_(std::move(context)),
       on_stop_(std::move(on_stop)),
+      routers_(loop, context_),
       link_(loop, context_.paths.control_socket(),
             {.on_up = [this] { Join(); },
              .on_notice = {},
@@ -58,6 +59,8 @@ void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond 
     run(ReconfigureReplica(params));
   } else if (method == "replica.stop") {
     run(StopReplica(params));
+  } else if (method == "routers.run") {
+    run(RunRouters(params));
   } else if (method == "proxy.start") {
     outcome = StartProxy(params);
   } else if (method == "proxy.stop") {
@@ -106,6 +109,16 @@ Status Agent::StopReplica(const Json& params) {
     OnEvent({.kind = ReplicaEvent::Kind::kStopped, .id = order->id, .message = "unknown here"});
   }
   return {};
+}
+
+Status Agent::RunRouters(const Json& params) {
+  std::vector<RouterOrder> orders;
+  for (const Json& entry : params.at("routers")) {
+    auto order = RouterOrderFrom(entry);
+    if (!order.ok()) return order.status();
+    orders.push_back(*std::move(order));
+  }
+  return routers_.Run(orders);
 }
 
 // Bound here rather than in the proxy: the caller learns at once whether the address is free.
@@ -158,17 +171,19 @@ void Agent::OnEvent(const ReplicaEvent& event) {
 void Agent::Reap(std::vector<int> others) const {
   for (const auto& [id, replica] : replicas_) others.push_back(replica->pid());
   if (proxy_) others.push_back(proxy_->pid());
+  for (const int pid : routers_.pids()) others.push_back(pid);
   ReapOrphans(others);
 }
 
 void Agent::StopEverything(std::function<void()> done) {
   on_empty_ = std::move(done);
   for (const auto& [id, replica] : replicas_) replica->Stop(Duration::zero());
+  routers_.StopAll([this] { FinishIfEmpty(); });
   StopProxy([this] { FinishIfEmpty(); });
 }
 
 void Agent::FinishIfEmpty() {
-  if (!replicas_.empty() || proxy_ || !on_empty_) return;
+  if (!replicas_.empty() || proxy_ || !routers_.empty() || !on_empty_) return;
   std::exchange(on_empty_, nullptr)();
 }
 

@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/random.h"
 #include "engine/local/replica_process.h"
+#include "engine/local/router_processes.h"
 #include "engine/local/supervisor.h"
 
 namespace penstock::engine::local {
@@ -46,6 +47,7 @@ class Agent {
   Status StartReplica(const base::Json& params);
   Status ReconfigureReplica(const base::Json& params);
   Status StopReplica(const base::Json& params);
+  Status RunRouters(const base::Json& params);
   Result<std::string> StartProxy(const base::Json& params);
   void StopProxy(std::function<void()> done);
   void OnEvent(const ReplicaEvent& event);
@@ -58,6 +60,7 @@ class Agent {
   std::function<void()> on_joined_;
   std::function<void()> on_empty_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
+  RouterProcesses routers_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
   std::unique_ptr<Supervisor> proxy_;
   std::vector<std::function<void()>> proxy_stopping_;  // to be called when it has ended

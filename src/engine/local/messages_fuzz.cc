@@ -46,7 +46,7 @@ void CheckStart(const json& input) {
 
 PENSTOCK_FUZZ(input) {
   using namespace penstock::engine::local;
-  const int which = input.Byte() % 7;
+  const int which = input.Byte() % 8;
   const json message = input.Json();
   if (message.is_discarded()) return;
   switch (which) {
@@ -62,6 +62,8 @@ PENSTOCK_FUZZ(input) {
       return CheckTrip(message, ProxyOrderFrom);
     case 5:
       return CheckTrip(message, ReplicaEventFrom);
+    case 7:
+      return CheckTrip(message, RouterOrderFrom);
     default:
       return CheckTrip(message, AdoptedReplicaFrom);
   }

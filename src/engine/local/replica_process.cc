@@ -21,6 +21,13 @@ constexpr const char* kMark = "PENSTOCK_REPLICA";
 // What of a log is quoted when a replica died without a word of its own, in bytes.
 constexpr std::size_t kTailBytes = 4000;
 
+std::vector<std::string> Argv(const NodeContext& context, const Json& launch) {
+  if (launch.value("kind", "python") == "library") return {context.executable, "replica"};
+  return {launch.value("python", "python3"), "-m", "penstock._replica"};
+}
+
+}  // namespace
+
 // Ray's rule: what is not printable ASCII or not fit for a file name becomes "_".
 std::string FileName(const std::string& text) {
   std::string name;
@@ -31,13 +38,6 @@ std::string FileName(const std::string& text) {
   }
   return name;
 }
-
-std::vector<std::string> Argv(const NodeContext& context, const Json& launch) {
-  if (launch.value("kind", "python") == "library") return {context.executable, "replica"};
-  return {launch.value("python", "python3"), "-m", "penstock._replica"};
-}
-
-}  // namespace
 
 ReplicaProcess::ReplicaProcess(base::Loop& loop, base::Random& random, const NodeContext& context,
                                StartOrder order, std::function<void(const ReplicaEvent&)> tell)
@@ -130,14 +130,19 @@ void ReplicaProcess::OnInitialized(const Result<Message>& answer) {
 }
 
 void ReplicaProcess::Reconfigure(const ReconfigureOrder& order) {
+  const char* router = "request_router_config";
+  const bool same_router =
+      order_.options.value(router, Json()) == order.options.value(router, Json());
   order_.options = order.options;
   order_.health_check_period_s = order.health_check_period_s;
   order_.health_check_timeout_s = order.health_check_timeout_s;
   const bool same_limit = order_.max_ongoing_requests == order.max_ongoing_requests;
   order_.max_ongoing_requests = order.max_ongoing_requests;
   if (order.user_config_changed) order_.user_config = order.user_config;
-  if (!ready_ || (same_limit && !order.user_config_changed)) return Tell(Kind::kReconfigured);
+  const bool same = same_limit && same_router && !order.user_config_changed;
+  if (!ready_ || same) return Tell(Kind::kReconfigured);
   Json change = {{"max_ongoing_requests", order.max_ongoing_requests}};
+  if (!same_router) change[router] = order.options.value(router, Json());
   if (order.user_config_changed) change["user_config"] = Json::parse(order.user_config);
   control_->Call("replica.reconfigure", {change, ""}, [this](const Result<Message>& answer) {
     Tell(Kind::kReconfigured, answer.ok() ? "" : answer.status().message());

@@ -25,6 +25,9 @@ struct NodeContext {
   std::string executable;  // of penstock itself, which hosts C++ code
 };
 
+// What a name is called in the name of a log file.
+std::string FileName(const std::string& text);
+
 class ReplicaProcess {
  public:
   // `tell` passes events on; kStopped is the last, after which the object may be destroyed.
