@@ -356,6 +356,19 @@ TEST_F(ProxyTest, TheModelIdHeaderIsNormalised) {
               testing::EndsWith("m2"));
 }
 
+TEST_F(ProxyTest, TheSessionHeaderIsNormalisedAndMayHaveAnotherName) {
+  Serve({.session_header = "x-correlation-id"});
+  code_.on_start = [](const auto& call) {
+    AnswerHttp(*call, "session " + std::string(call->head().session_id));
+  };
+  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nX-Correlation-Id: a\r\n\r\n"),
+              testing::EndsWith("session a"));
+  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nx_correlation_id: b\r\n\r\n"),
+              testing::EndsWith("session b"));
+  EXPECT_THAT(Fetch("GET / HTTP/1.1\r\nHost: h\r\nx-session-id: c\r\n\r\n"),
+              testing::EndsWith("session "));
+}
+
 TEST_F(ProxyTest, EveryRequestIsALineInTheAccessLog) {
   Serve({.access_log = Path("access.log"), .node = "127.0.0.1"});
   code_.on_start = [](const auto& call) { AnswerHttp(*call, ""); };

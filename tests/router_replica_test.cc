@@ -407,6 +407,83 @@ TEST_F(RouterReplicaTest, LoadIsWhatWaitsAndRuns) {
   EXPECT_EQ(load.running, (std::map<std::string, int>{{"r0", 2}}));
 }
 
+// ---- slots that are held for a request to come ----
+
+TEST_F(RouterReplicaTest, AHeldSlotIsTheRequestThatComesAsItsBody) {
+  Replica& replica = AddReplica(1);
+  Caller caller;
+  caller.exchange = router_.Queue(kId).Start(
+      testing_support::CallPayload("planned", "", "", base::kHold), false, caller);
+  Until([&] { return caller.credit > 0; });
+  EXPECT_EQ(replica.runtime.ongoing(), 1);
+  EXPECT_TRUE(replica.code.calls.empty()) << "user code knows nothing of it yet";
+  Caller second;
+  Ask(second, "waits");
+  Settle();
+  EXPECT_EQ(router_.Queue(kId).queued(), 1u);
+  const std::string request = testing_support::CallPayload("done", "m", "s") + "arguments";
+  caller.exchange->SendBody(request.substr(0, 5), false);
+  Settle();
+  EXPECT_TRUE(replica.code.calls.empty());
+  caller.exchange->SendBody(request.substr(5), true);
+  Until([&] { return replica.code.calls.size() == 1; });
+  replica::Call& call = *replica.code.calls[0];
+  EXPECT_EQ(call.head().method, "done");
+  EXPECT_EQ(call.head().multiplexed_model_id, "m");
+  EXPECT_EQ(call.head().session_id, "s");
+  EXPECT_TRUE(call.body_ended());
+  EXPECT_EQ(call.TakeBody(), "arguments");
+  call.Reply("result", false);
+  Until([&] { return caller.done && replica.code.calls.size() == 2; });
+  EXPECT_EQ(caller.body, "result");
+}
+
+TEST_F(RouterReplicaTest, AHeldSlotThatIsGivenBackIsFreeAndUserCodeNeverKnew) {
+  Replica& replica = AddReplica(1);
+  Caller caller;
+  caller.exchange = router_.Queue(kId).Start(
+      testing_support::CallPayload("planned", "", "", base::kHold), false, caller);
+  Until([&] { return caller.credit > 0; });
+  caller.exchange->Cancel();
+  Until([&] { return replica.runtime.ongoing() == 0; });
+  EXPECT_EQ(replica.code.cancelled, 0);
+  EXPECT_TRUE(replica.code.calls.empty());
+}
+
+TEST_F(RouterReplicaTest, WhatIsNoRequestEndsTheConnectionOfTheSlot) {
+  Replica& replica = AddReplica(1);
+  Caller caller;
+  caller.exchange = router_.Queue(kId).Start(
+      testing_support::CallPayload("planned", "", "", base::kHold), false, caller);
+  Until([&] { return caller.credit > 0; });
+  caller.exchange->SendBody("nonsense", true);
+  Until([&] { return caller.done; });
+  EXPECT_EQ(caller.failure->kind, Failure::Kind::kReplicaDied);
+  EXPECT_EQ(replica.runtime.ongoing(), 0);
+}
+
+// ---- stats ----
+
+TEST_F(RouterReplicaTest, WhatAReplicaSaysForRoutersReachesThem) {
+  Replica& replica = AddReplica(1);
+  int news = 0;
+  router_.Queue(kId).SetOnNews([&] { ++news; });
+  const auto told = [&] { return router_.Queue(kId).Replicas().at(0); };
+  Until([&] { return told().alive; });
+  EXPECT_EQ(told().stats, "");
+  ASSERT_TRUE(replica.runtime.SetStats("{\"a\":1}").ok());
+  Until([&] { return told().stats == "{\"a\":1}"; });
+  EXPECT_GT(news, 0);
+  EXPECT_EQ(replica.runtime.SetStats(std::string(base::kMaxDataPayload + 1, 'x')).code(),
+            Code::kInvalidArgument);
+  route::Router late(*loop_);
+  Publish(late);
+  Until([&] { return late.Queue(kId).Replicas().at(0).stats == "{\"a\":1}"; });
+  replicas_[0].reset();
+  Until([&] { return !told().alive; });
+  EXPECT_EQ(told().stats, "");
+}
+
 TEST_F(RouterReplicaTest, APeerThatIsNoRouterIsClosed) {
   Replica& replica = AddReplica(1);
   auto pair = *base::MakeSocketPair();

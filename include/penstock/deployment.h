@@ -80,6 +80,29 @@ struct BackpressureSpec {
   friend bool operator==(const BackpressureSpec&, const BackpressureSpec&) = default;
 };
 
+// How a deployment's requests find a replica: request_router_config.
+struct RequestRouterSpec {
+  enum class Kind {
+    kPowerOfTwoChoices,  // the default
+    kRoundRobin,
+    kConsistentHash,  // on the session id
+    kCustom,          // Python code, in a process of its own
+  };
+
+  Kind kind = Kind::kPowerOfTwoChoices;
+  std::string request_router_class;          // kCustom: its import path
+  std::string request_router_kwargs = "{}";  // a JSON object
+  int num_virtual_nodes = 100;               // 1..10000; kConsistentHash: points of each replica
+  int num_fallback_replicas = 2;             // >= 0; kConsistentHash: tried when the first is full
+  double request_routing_stats_period_s = 10;   // > 0
+  double request_routing_stats_timeout_s = 30;  // > 0
+  double initial_backoff_s = 0.025;             // > 0; kCustom: until it is asked again
+  double backoff_multiplier = 2;                // > 0
+  double max_backoff_s = 0.5;                   // > 0
+
+  friend bool operator==(const RequestRouterSpec&, const RequestRouterSpec&) = default;
+};
+
 // One deployment.
 struct DeploymentSpec {
   std::string name;
@@ -97,6 +120,7 @@ struct DeploymentSpec {
   int max_surge_percent = 0;                 // 0..100
   std::optional<int> max_replicas_per_node;  // 1..100
   std::optional<AutoscalingSpec> autoscaling;
+  RequestRouterSpec request_router;
   ReplicaResources replica_resources;
 
   friend bool operator==(const DeploymentSpec&, const DeploymentSpec&) = default;

@@ -57,15 +57,11 @@ class BuiltApp:
         if (ingress := ingress_of(deployment.func_or_class)) is not None:
             self._with_ingress.append(name)
             self._docs_path = ingress.docs_path
-        digest = hashlib.sha256(code).hexdigest()
-        self._code[digest] = code
-        self._deployments.append(
-            {
-                "name": name,
-                "options": self._options(deployment),
-                "launch": {"kind": "python", "code": digest},
-            }
-        )
+        digest = self._keep(code)
+        launch = {"kind": "python", "code": digest}
+        if deployment._router_class is not None:
+            launch["router_code"] = self._keep(self._dump(deployment._router_class))
+        self._deployments.append({"name": name, "options": self._options(deployment), "launch": launch})
         return name
 
     def _free_name(self, wanted: str) -> str:
@@ -87,9 +83,17 @@ class BuiltApp:
             )
 
     def _pickle(self, deployment: Deployment) -> bytes:
+        return self._dump((deployment.func_or_class, deployment.init_args, deployment.init_kwargs))
+
+    def _dump(self, value: Any) -> bytes:
         buffer = io.BytesIO()
-        _Pickler(self, buffer).dump((deployment.func_or_class, deployment.init_args, deployment.init_kwargs))
+        _Pickler(self, buffer).dump(value)
         return buffer.getvalue()
+
+    def _keep(self, code: bytes) -> str:
+        digest = hashlib.sha256(code).hexdigest()
+        self._code[digest] = code
+        return digest
 
     def _options(self, deployment: Deployment) -> dict[str, Any]:
         options = dict(deployment._options)

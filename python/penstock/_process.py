@@ -14,13 +14,14 @@ from typing import Optional
 
 from penstock import _core
 
-__all__ = ["adopt", "close", "folder", "loop", "router", "set_folder"]
+__all__ = ["adopt", "close", "folder", "loop", "router", "router_on_node", "set_folder"]
 
 _lock = threading.Lock()
 _loop: Optional[_core.Loop] = None
 _router: Optional[_core.Router] = None
 _folder: Optional[str] = os.environ.get("PENSTOCK_INSTANCE")
 _embedded = False
+_node_known = False
 
 
 def adopt(embedded_loop: _core.Loop) -> None:
@@ -67,11 +68,24 @@ def router() -> _core.Router:
         return _router
 
 
+def router_on_node() -> _core.Router:
+    """The same, of which the node is known: for calls that prefer replicas of it. A script is on the head's."""
+    global _node_known
+    current = router()
+    if not _node_known:
+        from penstock._ray.runtime_context import get_runtime_context
+
+        current.set_node(get_runtime_context().get_node_id())
+        _node_known = True
+    return current
+
+
 def _close_router() -> None:
-    global _router
+    global _router, _node_known
     if _router is not None:
         _router.close()
         _router = None
+    _node_known = False
 
 
 def close() -> None:

@@ -15,6 +15,7 @@
 #include "config/deployment_options.h"
 #include "config/grpc_options.h"
 #include "config/http_options.h"
+#include "config/router_options.h"
 #include "convert.h"
 #include "resources/families.h"
 
@@ -67,6 +68,15 @@ void BindControl(nb::module_& module) {
       },
       nb::arg("set_before_json"), nb::arg("call_json"),
       "Deployment options of one call laid over those set before; ValueError or TypeError.");
+  module.def(
+      "is_custom_router",
+      [](const std::string& options) {
+        return Unwrap(config::ParseRequestRouter(Parse(options))).kind ==
+               RequestRouterSpec::Kind::kCustom;
+      },
+      nb::arg("options_json"),
+      "True when a request_router_config names a class of the user's; ValueError when it is "
+      "wrong.");
   module.def(
       "check_autoscaling",
       [](const std::string& options) { Unwrap(config::ParseAutoscaling(Parse(options))); },

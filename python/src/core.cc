@@ -4,6 +4,7 @@
 #include "loop.h"
 #include "process.h"
 #include "replica.h"
+#include "router_host.h"
 
 NB_MODULE(_core, module) {
   module.doc() = "Penstock's native part: loop, router, replica runtime, control calls.";
@@ -12,6 +13,7 @@ NB_MODULE(_core, module) {
   penstock::python::BindLoop(module);
   penstock::python::BindHandle(module);
   penstock::python::BindReplica(module);
+  penstock::python::BindRouterHost(module);
   penstock::python::BindControl(module);
   penstock::python::BindProcess(module);
 }

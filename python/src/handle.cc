@@ -7,6 +7,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/heads.h"
@@ -21,26 +22,34 @@ namespace {
 constexpr auto kSignalPeriod = std::chrono::milliseconds(100);
 
 // The head of a method call.
-std::string CallHead(const std::string& app, const std::string& method,
-                     const std::string& request_id, const std::string& route,
-                     const std::string& model_id, bool stream) {
+std::string CallHead(const CallOptions& options, std::uint8_t flags = 0) {
   base::RequestHead head{.kind = base::CallKind::kCall};
-  head.flags = stream ? base::kStreamReply : std::uint8_t{0};
-  head.request_id = request_id;
-  head.app = app;
-  head.route = route;
-  head.multiplexed_model_id = model_id;
-  head.method = method;
+  head.flags = flags | (options.stream ? base::kStreamReply : std::uint8_t{0});
+  head.request_id = options.request_id;
+  head.app = options.app;
+  head.route = options.route;
+  head.multiplexed_model_id = options.model_id;
+  head.session_id = options.session_id;
+  head.method = options.method;
   std::string payload;
   base::AppendRequestHead(payload, head);
   return payload;
+}
+
+// The arguments of Start and Reserve that describe the call.
+CallOptions OptionsFrom(const std::string& app, const std::string& deployment,
+                        const std::string& method, const std::string& request_id,
+                        const std::string& route, const std::string& model_id,
+                        const std::string& session_id, bool stream) {
+  return {app, deployment, method, request_id, route, model_id, session_id, stream};
 }
 
 }  // namespace
 
 // ---- a call ---------------------------------------------------------------------------------
 
-void PyCall::Begin(route::DeploymentQueue& queue, std::string payload, const std::string& replica) {
+void PyCall::Begin(route::DeploymentQueue& queue, std::string payload, const std::string& replica,
+                   bool near) {
   self_ = shared_from_this();
   const bool small = payload.size() <= base::kMaxSlot;
   if (!small) {
@@ -51,28 +60,35 @@ void PyCall::Begin(route::DeploymentQueue& queue, std::string payload, const std
     const std::lock_guard<std::mutex> lock(mutex_);
     replica_ = replica;
   }
-  auto exchange = replica.empty() ? queue.Start(std::move(payload), small, *this)
+  auto exchange = replica.empty() ? queue.Start(std::move(payload), small, *this, near)
                                   : queue.StartAt(replica, std::move(payload), small, *this);
   if (!exchange->done()) exchange_ = std::move(exchange);
 }
 
-void PyCall::Reserve(route::DeploymentQueue& queue, std::string head) {
+void PyCall::Reserve(route::DeploymentQueue& queue, std::string head, std::string arguments,
+                     bool near) {
   self_ = shared_from_this();
   holds_ = true;
-  auto exchange = queue.Start(std::move(head), /*end=*/false, *this);
+  hint_ = std::move(arguments);
+  auto exchange = queue.Start(std::move(head), /*end=*/false, *this, near);
   if (!exchange->done()) exchange_ = std::move(exchange);
 }
 
-void PyCall::Dispatch(const nb::bytes& arguments) {
+void PyCall::Dispatch(const CallOptions& options, const nb::bytes& arguments) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     reserved_ = false;
   }
-  loop_->Run([self = shared_from_this(), rest = std::string(View(arguments))]() mutable {
-    self->holds_ = false;
-    self->unsent_ = std::move(rest);
-    if (self->exchange_) self->SendRest();
-  });
+  std::string request = CallHead(options);
+  request += View(arguments);
+  loop_->Run(
+      [self = shared_from_this(), request = std::move(request), stream = options.stream]() mutable {
+        self->holds_ = false;
+        self->hint_.clear();
+        self->stream_ = stream;
+        self->unsent_ = std::move(request);
+        if (self->exchange_) self->SendRest();
+      });
 }
 
 bool PyCall::reserved() {
@@ -262,33 +278,35 @@ void PyRouter::Close() {
   });
 }
 
-std::shared_ptr<PyCall> PyRouter::Start(const std::string& app, const std::string& deployment,
-                                        const std::string& method, const std::string& request_id,
-                                        const std::string& route, const std::string& model_id,
-                                        bool stream, const nb::bytes& arguments,
-                                        const std::string& replica) {
+std::shared_ptr<PyCall> PyRouter::Start(const CallOptions& options, const nb::bytes& arguments,
+                                        const std::string& replica, bool near) {
   if (!native_) Raise(Status(Code::kFailedPrecondition, "The handle's router has been shut down."));
-  std::string payload = CallHead(app, method, request_id, route, model_id, stream);
+  std::string payload = CallHead(options);
   payload += View(arguments);
-  auto call = std::make_shared<PyCall>(loop_, stream);
-  loop_->Run([this, call, id = DeploymentId{app, deployment}, replica,
+  auto call = std::make_shared<PyCall>(loop_, options.stream);
+  loop_->Run([this, call, id = DeploymentId{options.app, options.deployment}, replica, near,
               payload = std::move(payload)]() mutable {
-    call->Begin(native_->router.Queue(id), std::move(payload), replica);
+    call->Begin(native_->router.Queue(id), std::move(payload), replica, near);
   });
   return call;
 }
 
-std::shared_ptr<PyCall> PyRouter::Reserve(const std::string& app, const std::string& deployment,
-                                          const std::string& method, const std::string& request_id,
-                                          const std::string& route, const std::string& model_id,
-                                          bool stream) {
+std::shared_ptr<PyCall> PyRouter::Reserve(const CallOptions& options, const nb::bytes& arguments,
+                                          bool near) {
   if (!native_) Raise(Status(Code::kFailedPrecondition, "The handle's router has been shut down."));
-  auto call = std::make_shared<PyCall>(loop_, stream);
-  loop_->Run([this, call, id = DeploymentId{app, deployment},
-              head = CallHead(app, method, request_id, route, model_id, stream)]() mutable {
-    call->Reserve(native_->router.Queue(id), std::move(head));
+  auto call = std::make_shared<PyCall>(loop_, options.stream);
+  loop_->Run([this, call, id = DeploymentId{options.app, options.deployment}, near,
+              head = CallHead(options, base::kHold),
+              hint = std::string(View(arguments))]() mutable {
+    call->Reserve(native_->router.Queue(id), std::move(head), std::move(hint), near);
   });
   return call;
+}
+
+void PyRouter::SetNode(const std::string& node) {
+  loop_->Run([this, node] {
+    if (native_) native_->router.SetNode(node);
+  });
 }
 
 std::vector<std::pair<std::string, std::string>> PyRouter::Replicas(const std::string& app,
@@ -307,6 +325,31 @@ void PyRouter::WhenKnown(const std::string& app, const std::string& deployment, 
   loop_->Run([this, id = DeploymentId{app, deployment}, then = PyRef(std::move(then))] {
     if (!native_) return;
     native_->router.Queue(id).WhenKnown([then] { WithGil([&] { then.get()(); }); });
+  });
+}
+
+std::string PyRouter::Describe(const std::string& app, const std::string& deployment) {
+  using nlohmann::json;
+  json description = {{"replicas", json::array()}};
+  loop_->RunAndWait([&] {
+    if (!native_) return;
+    const route::DeploymentQueue& queue = native_->router.Queue({app, deployment});
+    description["max_ongoing_requests"] = queue.route().max_ongoing_requests;
+    for (const route::ReplicaView& replica : queue.Replicas()) {
+      description["replicas"].push_back({{"id", replica.route.id},
+                                         {"node", replica.route.node},
+                                         {"alive", replica.alive},
+                                         {"models", replica.models},
+                                         {"stats", replica.stats}});
+    }
+  });
+  return description.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+void PyRouter::Watch(const std::string& app, const std::string& deployment, nb::object then) {
+  loop_->Run([this, id = DeploymentId{app, deployment}, then = PyRef(std::move(then))] {
+    if (!native_) return;
+    native_->router.Queue(id).SetOnNews([then] { WithGil([&] { then.get()(); }); });
   });
 }
 
@@ -341,23 +384,63 @@ void BindHandle(nb::module_& module) {
                                       : nb::none());
           },
           "With outcome 3: (kind, message, queued, limit, status_code, retry_after_s); kinds are 0 "
-          "back-pressure, 1 unavailable, 2 replica died, 3 shut down, 4 replica gone.")
+          "back-pressure, 1 unavailable, 2 replica died, 3 shut down, 4 replica gone, 5 router "
+          "failed.")
       .def("replica", &PyCall::replica, "The replica that answered.")
       .def("cancel", &PyCall::Cancel, "Tells the replica that nobody waits. Idempotent.")
       .def("reserved", &PyCall::reserved, "True while a slot is held for `dispatch`.")
-      .def("dispatch", &PyCall::Dispatch, nb::arg("arguments"),
-           "The arguments of a call that was reserved; once, while `reserved()`.");
+      .def(
+          "dispatch",
+          [](PyCall& self, const std::string& app, const std::string& deployment,
+             const std::string& method, const std::string& request_id, const std::string& route,
+             const std::string& model_id, const std::string& session_id, bool stream,
+             const nb::bytes& arguments) {
+            self.Dispatch(OptionsFrom(app, deployment, method, request_id, route, model_id,
+                                      session_id, stream),
+                          arguments);
+          },
+          nb::arg("app"), nb::arg("deployment"), nb::arg("method"), nb::arg("request_id"),
+          nb::arg("route"), nb::arg("model_id"), nb::arg("session_id"), nb::arg("stream"),
+          nb::arg("arguments"), "The call that a slot was held for; once, while `reserved()`.");
 
   nb::class_<PyRouter>(module, "Router", "Sends this process's calls to replicas.")
       .def(nb::init<std::shared_ptr<PyLoop>, const std::string&, const std::string&>(),
            nb::arg("loop"), nb::arg("folder"), nb::arg("name"))
-      .def("start", &PyRouter::Start, nb::arg("app"), nb::arg("deployment"), nb::arg("method"),
-           nb::arg("request_id"), nb::arg("route"), nb::arg("model_id"), nb::arg("stream"),
-           nb::arg("arguments"), nb::arg("replica") = "",
-           "Starts a call; with `replica` it is for that one alone, even if that is full.")
-      .def("reserve", &PyRouter::Reserve, nb::arg("app"), nb::arg("deployment"), nb::arg("method"),
-           nb::arg("request_id"), nb::arg("route"), nb::arg("model_id"), nb::arg("stream"),
-           "Takes a slot of some replica for a call whose arguments come with `dispatch`.")
+      .def(
+          "start",
+          [](PyRouter& self, const std::string& app, const std::string& deployment,
+             const std::string& method, const std::string& request_id, const std::string& route,
+             const std::string& model_id, const std::string& session_id, bool stream,
+             const nb::bytes& arguments, const std::string& replica, bool near) {
+            return self.Start(OptionsFrom(app, deployment, method, request_id, route, model_id,
+                                          session_id, stream),
+                              arguments, replica, near);
+          },
+          nb::arg("app"), nb::arg("deployment"), nb::arg("method"), nb::arg("request_id"),
+          nb::arg("route"), nb::arg("model_id"), nb::arg("session_id"), nb::arg("stream"),
+          nb::arg("arguments"), nb::arg("replica") = "", nb::arg("near") = false,
+          "Starts a call; with `replica` it is for that one alone, even if that is full; with "
+          "`near` it prefers replicas of this node.")
+      .def(
+          "reserve",
+          [](PyRouter& self, const std::string& app, const std::string& deployment,
+             const std::string& method, const std::string& request_id, const std::string& route,
+             const std::string& model_id, const std::string& session_id, bool stream,
+             const nb::bytes& arguments, bool near) {
+            return self.Reserve(OptionsFrom(app, deployment, method, request_id, route, model_id,
+                                            session_id, stream),
+                                arguments, near);
+          },
+          nb::arg("app"), nb::arg("deployment"), nb::arg("method"), nb::arg("request_id"),
+          nb::arg("route"), nb::arg("model_id"), nb::arg("session_id"), nb::arg("stream"),
+          nb::arg("arguments"), nb::arg("near") = false,
+          "Takes a slot of some replica for a call that comes with `dispatch`. `arguments` are for "
+          "a custom router to look at.")
+      .def("set_node", &PyRouter::SetNode, nb::arg("node"), "The node of this process.")
+      .def("describe", &PyRouter::Describe, nb::arg("app"), nb::arg("deployment"),
+           "What is known of the deployment, as JSON {max_ongoing_requests, replicas}.")
+      .def("watch", &PyRouter::Watch, nb::arg("app"), nb::arg("deployment"), nb::arg("then"),
+           "Calls `then()` on the loop's thread after each change of what `describe` says.")
       .def("replicas", &PyRouter::Replicas, nb::arg("app"), nb::arg("deployment"),
            "[(replica, node), ...] as far as is known.")
       .def("when_known", &PyRouter::WhenKnown, nb::arg("app"), nb::arg("deployment"),

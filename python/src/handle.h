@@ -20,6 +20,18 @@
 
 namespace penstock::python {
 
+// What a call says of itself, beside its arguments.
+struct CallOptions {
+  std::string app;
+  std::string deployment;
+  std::string method;
+  std::string request_id;
+  std::string route;
+  std::string model_id;
+  std::string session_id;
+  bool stream = false;
+};
+
 // One call: a result, or the items of a stream, or a failure. Python waits for it from any
 // thread; the router fills it on the loop's.
 class PyCall final : public route::ReplySink, public std::enable_shared_from_this<PyCall> {
@@ -29,16 +41,18 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
 
   PyCall(std::shared_ptr<PyLoop> loop, bool stream) : loop_(std::move(loop)), stream_(stream) {}
 
-  // Sends the request; with `replica` to that one alone. Loop's thread.
-  void Begin(route::DeploymentQueue& queue, std::string payload, const std::string& replica);
+  // Sends the request; with `replica` to that one alone, with `near` to one of this node if it
+  // can. Loop's thread.
+  void Begin(route::DeploymentQueue& queue, std::string payload, const std::string& replica,
+             bool near);
 
-  // Takes a slot of some replica for a call whose arguments come with Dispatch. `head`: the
-  // request without them. Loop's thread.
-  void Reserve(route::DeploymentQueue& queue, std::string head);
+  // Takes a slot of some replica for a call that comes with Dispatch. `head`: what it will be like,
+  // with arguments that are only looked at. Loop's thread.
+  void Reserve(route::DeploymentQueue& queue, std::string head, std::string arguments, bool near);
 
   // Any thread.
-  void Dispatch(const nb::bytes& arguments);  // once, after reserved()
-  bool reserved();                            // a slot is held, and was not used yet
+  void Dispatch(const CallOptions& options, const nb::bytes& arguments);  // once, after reserved()
+  bool reserved();  // a slot is held, and was not used yet
   void Cancel();
   bool Wait(double timeout_s);  // GIL held; released while it waits
   void SetCallback(nb::object callback);
@@ -53,6 +67,7 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
   void OnBody(std::string_view piece, std::uint8_t flags) override;
   void OnCredit(std::uint32_t bytes) override;
   void OnFailure(const route::Failure& failure) override;
+  std::string_view Unsent() const override { return holds_ ? hint_ : unsent_; }
 
  private:
   void SendRest();
@@ -62,13 +77,14 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
   bool Ready() const { return outcome_ != Outcome::kPending || !items_.empty() || reserved_; }
 
   std::shared_ptr<PyLoop> loop_;
-  const bool stream_;
+  bool stream_;                                // loop's thread
   std::shared_ptr<route::Exchange> exchange_;  // loop's thread only
   std::shared_ptr<PyCall> self_;               // while the router points at this; loop's thread
   std::string unsent_;                         // rest of a large request; loop's thread
   std::size_t sent_ = 0;                       // unsent_[0, sent_) has been sent
   std::uint32_t credit_ = 0;
-  bool holds_ = false;  // the arguments are still to come; loop's thread
+  bool holds_ = false;  // the request is still to come; loop's thread
+  std::string hint_;    // what it may be
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable ready_;
@@ -92,17 +108,16 @@ class PyRouter {
   PyRouter& operator=(const PyRouter&) = delete;
 
   // Starts a call. `arguments` are the bytes that the replica gets. With `replica` it is for that
-  // one alone, which takes it even if it is full.
-  std::shared_ptr<PyCall> Start(const std::string& app, const std::string& deployment,
-                                const std::string& method, const std::string& request_id,
-                                const std::string& route, const std::string& model_id, bool stream,
-                                const nb::bytes& arguments, const std::string& replica);
+  // one alone, which takes it even if it is full; with `near` it prefers replicas of this node.
+  std::shared_ptr<PyCall> Start(const CallOptions& options, const nb::bytes& arguments,
+                                const std::string& replica, bool near);
 
-  // Takes a slot for a call whose arguments come later.
-  std::shared_ptr<PyCall> Reserve(const std::string& app, const std::string& deployment,
-                                  const std::string& method, const std::string& request_id,
-                                  const std::string& route, const std::string& model_id,
-                                  bool stream);
+  // Takes a slot for a call that comes later; a custom router looks at `arguments`.
+  std::shared_ptr<PyCall> Reserve(const CallOptions& options, const nb::bytes& arguments,
+                                  bool near);
+
+  // The node of this process.
+  void SetNode(const std::string& node);
 
   // Replicas that the deployment is known to have, each with its node; none when it is not known.
   std::vector<std::pair<std::string, std::string>> Replicas(const std::string& app,
@@ -110,6 +125,12 @@ class PyRouter {
 
   // Calls `then()` on the loop's thread once the deployment is known: soon if it is.
   void WhenKnown(const std::string& app, const std::string& deployment, nb::object then);
+
+  // What is known of the deployment, as JSON: max_ongoing_requests, replicas.
+  std::string Describe(const std::string& app, const std::string& deployment);
+
+  // Calls `then()` on the loop's thread after each change of what Describe says.
+  void Watch(const std::string& app, const std::string& deployment, nb::object then);
 
   // Ends every call under way.
   void Close();

@@ -113,6 +113,12 @@ void PyHost::AnnounceModels(std::vector<std::string> models) {
   loop_->Run([this, models = std::move(models)] { host_.runtime().SetModels(models); });
 }
 
+void PyHost::AnnounceStats(const std::string& stats) {
+  Status status;
+  loop_->RunAndWait([&] { status = host_.runtime().SetStats(stats); });
+  if (!status.ok()) Raise(status);
+}
+
 void BindReplica(nb::module_& module) {
   nb::class_<PyDone>(module, "Done", "Reports the end of a step, once.")
       .def("ok", &PyDone::Ok, nb::arg("facts_json") = "null")
@@ -124,9 +130,11 @@ void BindReplica(nb::module_& module) {
           [](const Call& c) {
             const base::RequestHead& head = c.head();
             return nb::make_tuple(static_cast<int>(head.kind), Text(head.request_id),
-                                  Text(head.route), Text(head.multiplexed_model_id));
+                                  Text(head.route), Text(head.multiplexed_model_id),
+                                  Text(head.session_id));
           },
-          "(kind, request_id, route, model_id); kind is 1 HTTP, 2 call, 3 WebSocket, 4 gRPC.")
+          "(kind, request_id, route, model_id, session_id); kind is 1 HTTP, 2 call, 3 WebSocket, "
+          "4 gRPC.")
       .def(
           "http",
           [](const Call& c) {
@@ -219,7 +227,10 @@ void BindReplica(nb::module_& module) {
       .def(nb::init<std::shared_ptr<PyLoop>, int, nb::object, nb::object>(), nb::arg("loop"),
            nb::arg("control_fd"), nb::arg("code"), nb::arg("on_exit"))
       .def("announce_models", &PyHost::AnnounceModels, nb::arg("models"),
-           "Tells routers which models are here or being loaded.");
+           "Tells routers which models are here or being loaded.")
+      .def(
+          "announce_stats", &PyHost::AnnounceStats, nb::arg("stats_json"),
+          "Tells routers what the code says for them, an object. ValueError when it is too large.");
 }
 
 }  // namespace penstock::python

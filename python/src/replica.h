@@ -50,6 +50,9 @@ class PyHost {
   // Tells routers which models are here or being loaded. Any thread.
   void AnnounceModels(std::vector<std::string> models);
 
+  // Tells them what the code says for them, as JSON.
+  void AnnounceStats(const std::string& stats);
+
  private:
   std::shared_ptr<PyLoop> loop_;
   PythonCode code_;

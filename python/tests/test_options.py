@@ -62,9 +62,6 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 REFUSED_IN_PART: dict[str, dict[str, Any]] = {
     "autoscaling_config.policy": {"autoscaling_config": {"policy": {"policy_function": "my_module:my_policy"}}},
-    "request_router_config.request_router_class": {
-        "request_router_config": {"request_router_class": "my_module:MyRouter"}
-    },
     "logging_config.encoding": {"logging_config": {"encoding": "JSON"}},
     "logging_config.logs_dir": {"logging_config": {"logs_dir": "/tmp/logs"}},
     "runtime_env['pip']": {"ray_actor_options": {"runtime_env": {"pip": ["torch"]}}},

@@ -59,7 +59,8 @@ int RunController(const std::string& folder) {
   control::Controller controller(
       {(*loop)->clock(), engine, **store, server, random},
       {.placement =
-           control::PolicyFrom(pack, base::GetEnv("RAY_SERVE_HIGH_PRIORITY_CUSTOM_RESOURCES"))});
+           control::PolicyFrom(pack, base::GetEnv("RAY_SERVE_HIGH_PRIORITY_CUSTOM_RESOURCES")),
+       .sockets = paths.sockets()});
   if (Status bad = controller.Recover(); !bad.ok()) return Fail(bad);
   if (Status bad = server.Listen(controller); !bad.ok()) return Fail(bad);
   (*loop)->Run();

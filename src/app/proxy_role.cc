@@ -6,6 +6,7 @@
 
 #include "app/roles.h"
 #include "base/control_link.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/instance.h"
 #include "base/log.h"
@@ -22,6 +23,12 @@ namespace {
 constexpr int kListenerDescriptor = 3;
 constexpr int kGrpcDescriptor = 4;
 
+// As names of headers arrive.
+std::string Lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
 proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nlohmann::json& raw,
                                        const base::InstancePaths& paths, const std::string& ip) {
   proxy::ServerOptions options{.root_path = http.root_path,
@@ -29,6 +36,7 @@ proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nl
                                .keep_alive_timeout = FromSeconds(http.keep_alive_timeout_s),
                                .access_log = paths.logs() + "/proxy_access.log",
                                .node = ip};
+  options.session_header = Lower(base::GetEnv("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id"));
   options.max_body_bytes = raw.value("max_body_bytes", options.max_body_bytes);
   return options;
 }
@@ -85,6 +93,7 @@ int RunProxy(const ProxyRoleOptions& role) {
     return 1;
   }
   route::Router router(**loop);
+  router.SetNode(role.node);
   route::Subscription* subscribed = nullptr;
   base::ControlLink link(
       **loop, paths.control_socket(),

@@ -42,7 +42,7 @@ ParsedFrame ParseFrame(std::string_view bytes, std::size_t max_payload) {
   head.stream = Load<std::uint32_t>(bytes, 8);
   head.ongoing = Load<std::uint32_t>(bytes, 12);
   if (kind < static_cast<std::uint8_t>(FrameKind::kHello) ||
-      kind > static_cast<std::uint8_t>(FrameKind::kRelease)) {
+      kind > static_cast<std::uint8_t>(FrameKind::kStats)) {
     parsed.state = ParsedFrame::State::kBroken;
     parsed.error = "frame of unknown kind " + std::to_string(kind);
     return parsed;

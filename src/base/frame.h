@@ -26,7 +26,8 @@ enum class FrameKind : std::uint8_t {
   kLoad = 9,      // replica -> router: a slot is free again, after a refusal
   kControl = 10,  // control protocol: a Message (base/message.h)
   kModels = 11,   // replica -> router: every model that it has or is loading (base/protocol.h)
-  kRelease = 12   // both ways: the shared slot `stream` was read (base/shared_slots.h)
+  kRelease = 12,  // both ways: the shared slot `stream` was read (base/shared_slots.h)
+  kStats = 13     // replica -> router: what its code tells routers, as JSON
 };
 
 // FrameHead::flags, a bit set.

@@ -16,7 +16,7 @@ void CheckFrame(std::string_view bytes, const ParsedFrame& parsed) {
   const Frame& frame = parsed.frame;
   PENSTOCK_CHECK(frame.payload.size() == frame.head.length);
   PENSTOCK_CHECK(frame.head.length <= kMaxPayload);
-  PENSTOCK_CHECK(frame.head.kind >= FrameKind::kHello && frame.head.kind <= FrameKind::kModels);
+  PENSTOCK_CHECK(frame.head.kind >= FrameKind::kHello && frame.head.kind <= FrameKind::kStats);
   std::string written;
   AppendHead(written, frame.head);
   written += frame.payload;

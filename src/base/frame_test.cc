@@ -106,16 +106,18 @@ TEST(Exchange, CutShortIsMalformed) {
   }
 }
 
-TEST(Exchange, TheModelIdIsReadFromTheFront) {
+TEST(Exchange, WhatRoutersLookAtIsReadFromTheFront) {
   std::string bytes;
   AppendRequestHead(bytes, {.kind = CallKind::kCall,
                             .request_id = "id",
                             .route = "/r",
                             .multiplexed_model_id = "model",
+                            .session_id = "session",
                             .method = "predict"});
-  EXPECT_EQ(ParseModelId(bytes + "body"), "model");
-  EXPECT_EQ(ParseModelId(std::string_view(bytes).substr(0, 10)), "");
-  EXPECT_EQ(ParseModelId(""), "");
+  EXPECT_EQ(ParseRoutingKeys(bytes + "body").multiplexed_model_id, "model");
+  EXPECT_EQ(ParseRoutingKeys(bytes + "body").session_id, "session");
+  EXPECT_EQ(ParseRoutingKeys(std::string_view(bytes).substr(0, 10)).multiplexed_model_id, "");
+  EXPECT_EQ(ParseRoutingKeys("").session_id, "");
 }
 
 TEST(Models, RoundTrip) {

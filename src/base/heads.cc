@@ -35,6 +35,7 @@ void AppendRequestHead(std::string& out, const RequestHead& head) {
   writer.PutString(head.route);
   writer.PutString(head.root_path);
   writer.PutString(head.multiplexed_model_id);
+  writer.PutString(head.session_id);
   writer.PutString(head.method);
   if (head.kind == CallKind::kCall) return;
   if (head.kind == CallKind::kGrpc) writer.PutString(head.servicer);
@@ -55,6 +56,7 @@ bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_v
   head.route = reader.GetString();
   head.root_path = reader.GetString();
   head.multiplexed_model_id = reader.GetString();
+  head.session_id = reader.GetString();
   head.method = reader.GetString();
   if (head.kind == CallKind::kGrpc) head.servicer = reader.GetString();
   if (head.kind != CallKind::kCall) {
@@ -68,12 +70,15 @@ bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_v
   return reader.ok();
 }
 
-std::string_view ParseModelId(std::string_view payload) {
+RoutingKeys ParseRoutingKeys(std::string_view payload) {
   WireReader reader(payload);
   reader.Get<std::uint8_t>();                                  // kind
   reader.Get<std::uint8_t>();                                  // flags
   for (int field = 0; field < 4; ++field) reader.GetString();  // request id ... root path
-  return reader.GetString();
+  RoutingKeys keys;
+  keys.multiplexed_model_id = reader.GetString();
+  keys.session_id = reader.GetString();
+  return keys;
 }
 
 void AppendReplyHead(std::string& out, const ReplyHead& head) {

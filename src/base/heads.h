@@ -23,6 +23,7 @@ enum class CallKind : std::uint8_t {
 // RequestHead::flags, a bit set.
 inline constexpr std::uint8_t kStreamReply = 1;    // the caller wants the items of a generator
 inline constexpr std::uint8_t kStreamRequest = 2;  // of kGrpc: any number of messages come
+inline constexpr std::uint8_t kHold = 4;  // takes a slot; the body is the whole request for it
 
 // The head of a kRequest frame.
 struct RequestHead {
@@ -35,6 +36,7 @@ struct RequestHead {
   std::string_view route;                 // route prefix, "" when it came through a handle
   std::string_view root_path;             // ASGI root_path: what of the path is not the app's
   std::string_view multiplexed_model_id;  // "" when none
+  std::string_view session_id;            // "" when none
   std::string_view method;                // HTTP method, or the name of the method to call
 
   // kGrpc only: import path of the function that knows the types of the messages.
@@ -54,9 +56,14 @@ void AppendRequestHead(std::string& out, const RequestHead& head);
 // Parses the front of `payload`, leaving the inline body in `body`. False when malformed.
 bool ParseRequestHead(std::string_view payload, RequestHead& head, std::string_view& body);
 
-// The model that a request asks for, read from the front of its payload: what routers need to
-// know of it. "" when it names none or is malformed.
-std::string_view ParseModelId(std::string_view payload);
+// What routers look at in a request.
+struct RoutingKeys {
+  std::string_view multiplexed_model_id;
+  std::string_view session_id;
+};
+
+// Read from the front of a request's payload. Empty where it names none, or is malformed.
+RoutingKeys ParseRoutingKeys(std::string_view payload);
 
 // The head of a kReply frame to a kHttp or kWebSocket request. A reply to kCall has none; in one to
 // kGrpc it is what frames of metadata hold.

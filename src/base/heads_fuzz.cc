@@ -20,6 +20,9 @@ void CheckRequest(std::string_view payload) {
   std::string written;
   AppendRequestHead(written, head);
   PENSTOCK_CHECK(written + std::string(body) == payload);
+  const RoutingKeys keys = ParseRoutingKeys(payload);
+  PENSTOCK_CHECK(keys.multiplexed_model_id == head.multiplexed_model_id);
+  PENSTOCK_CHECK(keys.session_id == head.session_id);
   for (const auto view : {head.request_id, head.app, head.route, head.root_path, head.method,
                           head.target, head.client, head.server}) {
     PENSTOCK_CHECK(Inside(view, payload));

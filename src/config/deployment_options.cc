@@ -10,6 +10,7 @@
 #include "config/fields.h"
 #include "config/nested_options.h"
 #include "config/placement_options.h"
+#include "config/router_options.h"
 
 namespace penstock::config {
 namespace {
@@ -59,15 +60,13 @@ constexpr std::array<std::string_view, 12> kOthers{
     "logging_config",           "request_router_config",
     "gang_scheduling_config",   "deployment_actors"};
 
-// Accepted by Ray Serve; not acted upon here yet. logging_config and request_router_config are
-// judged by what is in them.
+// Accepted by Ray Serve; not acted upon here yet. logging_config is judged by what is in it.
 constexpr std::array<std::string_view, 6> kNotYet{
     "deployment_actors",       "gang_scheduling_config",
     "max_surge_percent",       "placement_group_bundle_label_selector",
     "placement_group_bundles", "placement_group_strategy"};
 
-// The names under which Ray Serve's own defaults are known; what follows the last '.' or ':'.
-constexpr std::string_view kDefaultRouter = "PowerOfTwoChoicesRequestRouter";
+// The names under which Ray Serve's own default is known; what follows the last '.' or ':'.
 constexpr std::string_view kDefaultPolicy = "default_autoscaling_policy";
 constexpr std::string_view kDefaultPolicyOldName = "replica_queue_length_autoscaling_policy";
 
@@ -150,7 +149,9 @@ Status CheckNested(const Json& call) {
         check("backpressure_config", [](const Json& v) { return ParseBackpressure(v).status(); }),
         check("max_replicas_per_node",
               [](const Json& v) { return ParseMaxReplicasPerNode(v).status(); }),
-        check("logging_config", CheckLogging), check("request_router_config", CheckRequestRouter),
+        check("logging_config", CheckLogging),
+        check("request_router_config",
+              [](const Json& v) { return ParseRequestRouter(v).status(); }),
         check("gang_scheduling_config", CheckGang),
         check("deployment_actors", CheckDeploymentActors)}) {
     if (!bad.ok()) return bad;
@@ -215,6 +216,9 @@ Status ReadNested(const Json& merged, DeploymentSpec& spec) {
   if (bad.ok() && Has(merged, "backpressure_config")) {
     bad = Assign(ParseBackpressure(merged.at("backpressure_config")), spec.backpressure);
   }
+  if (bad.ok() && Has(merged, "request_router_config")) {
+    bad = Assign(ParseRequestRouter(merged.at("request_router_config")), spec.request_router);
+  }
   if (bad.ok() && Has(merged, "max_replicas_per_node")) {
     bad = Assign(ParseMaxReplicasPerNode(merged.at("max_replicas_per_node")),
                  spec.max_replicas_per_node);
@@ -268,10 +272,6 @@ std::vector<std::string> NotActedUpon(const Json& merged) {
   for (const auto name : kNotYet) {
     const std::string key(name);
     if (Has(merged, key.c_str()) && merged.at(key) != 0) names.push_back(key);
-  }
-  const Json router = merged.value("request_router_config", Json());
-  if (IsOther(router, "request_router_class", {kDefaultRouter})) {
-    names.emplace_back("request_router_config.request_router_class");
   }
   const Json policy = merged.value("autoscaling_config", Json::object()).value("policy", Json());
   if (IsOther(policy, "policy_function", {kDefaultPolicy, kDefaultPolicyOldName})) {

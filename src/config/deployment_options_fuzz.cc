@@ -40,6 +40,19 @@ void CheckResources(const ReplicaResources& resources) {
   for (const auto& [name, amount] : resources.resources) PENSTOCK_CHECK(NotNegative(amount));
 }
 
+void CheckRouter(const RequestRouterSpec& spec) {
+  PENSTOCK_CHECK(json::parse(spec.request_router_kwargs).is_object());
+  PENSTOCK_CHECK(spec.request_router_class.empty() ==
+                 (spec.kind != RequestRouterSpec::Kind::kCustom));
+  PENSTOCK_CHECK(spec.num_virtual_nodes >= 1 && spec.num_virtual_nodes <= 10'000);
+  PENSTOCK_CHECK(spec.num_fallback_replicas >= 0);
+  for (const double number :
+       {spec.request_routing_stats_period_s, spec.request_routing_stats_timeout_s,
+        spec.initial_backoff_s, spec.backoff_multiplier, spec.max_backoff_s}) {
+    PENSTOCK_CHECK(Positive(number));
+  }
+}
+
 void CheckSpec(const DeploymentSpec& spec) {
   PENSTOCK_CHECK(spec.num_replicas >= 1 && spec.num_replicas <= 1'000'000);
   PENSTOCK_CHECK(spec.max_ongoing_requests > 0);
@@ -57,6 +70,7 @@ void CheckSpec(const DeploymentSpec& spec) {
   PENSTOCK_CHECK(per_node >= 1 && per_node <= 100);
   if (spec.autoscaling) CheckAutoscaling(*spec.autoscaling);
   CheckResources(spec.replica_resources);
+  CheckRouter(spec.request_router);
 }
 
 // A whole number that was written as one is the one that is used.

@@ -309,10 +309,7 @@ TEST(NotActedUpon, NamesWhatIsTakenAndNotDone) {
       NotActedUpon(
           {{"autoscaling_config",
             {{"policy",
-              {{"policy_function", "ray.serve.autoscaling_policy:default_autoscaling_policy"}}}}},
-           {"request_router_config",
-            {{"request_router_class",
-              "ray.serve._private.request_router:PowerOfTwoChoicesRequestRouter"}}}})
+              {{"policy_function", "ray.serve.autoscaling_policy:default_autoscaling_policy"}}}}}})
           .empty());
 }
 

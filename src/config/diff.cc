@@ -18,7 +18,7 @@ auto RestartPart(const DeploymentSpec& spec) {
 
 auto ReconfigurePart(const DeploymentSpec& spec) {
   return std::tuple(spec.max_ongoing_requests, spec.backpressure, spec.user_config,
-                    spec.graceful_shutdown_wait_loop_s, MetricTimes(spec));
+                    spec.graceful_shutdown_wait_loop_s, MetricTimes(spec), spec.request_router);
 }
 
 }  // namespace

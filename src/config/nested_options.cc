@@ -85,20 +85,6 @@ Status CheckLogging(const Json& options) {
                "Encoding must be one of {'TEXT', 'JSON'}");
 }
 
-Status CheckRequestRouter(const Json& options) {
-  if (!options.is_object()) {
-    return FieldError("request_router_config", "Input should be a valid dictionary", options);
-  }
-  for (const char* name : {"initial_backoff_s", "backoff_multiplier", "max_backoff_s",
-                           "request_routing_stats_period_s", "request_routing_stats_timeout_s"}) {
-    if (!options.contains(name)) continue;
-    const auto number = NumberField(std::string("request_router_config.") + name, options.at(name),
-                                    {.least = 0, .above_least = true});
-    if (!number.ok()) return number.status();
-  }
-  return {};
-}
-
 Status CheckGang(const Json& options) {
   if (!options.is_object() || !options.contains("gang_size")) {
     return FieldError("gang_scheduling_config.gang_size", "Field required", options);

@@ -15,9 +15,6 @@ Result<BackpressureSpec> ParseBackpressure(const nlohmann::json& options);
 // `logging_config`: level name or number, encoding, known keys only.
 Status CheckLogging(const nlohmann::json& options);
 
-// `request_router_config`: positive times.
-Status CheckRequestRouter(const nlohmann::json& options);
-
 // `gang_scheduling_config`: gang_size >= 1.
 Status CheckGang(const nlohmann::json& options);
 

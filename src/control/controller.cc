@@ -20,10 +20,12 @@ Controller::Controller(Ports ports, ControllerOptions options)
     : ports_(ports),
       options_(std::move(options)),
       book_(ports.publisher),
-      door_(ports.engine, [this](const Write& write) {
-        writes_.push_back(write);
-        Save();
-      }) {
+      door_(ports.engine,
+            [this](const Write& write) {
+              writes_.push_back(write);
+              Save();
+            }),
+      router_hosts_(ports.engine, options_.sockets) {
   ports_.engine.SetListener(*this);
 }
 
@@ -169,7 +171,9 @@ void Controller::OnNodeUp(const resources::NodeSpec& node,
                             {"resources", node.total.ToString()},
                             {"replicas", std::to_string(replicas.size())}});
   place_again_ = true;
-  if (node.is_head) door_.OnHeadUp(node.id);
+  if (!node.is_head) return;
+  router_hosts_.OnHeadUp(node.id);
+  door_.OnHeadUp(node.id);
 }
 
 void Controller::Adopt(const NodeId& node, const engine::AdoptedReplica& adopted) {
@@ -233,6 +237,7 @@ void Controller::OnNodeDown(const NodeId& node, const std::string& why) {
   std::erase_if(strays_, [&](const auto& stray) { return stray.second.node == node; });
   state_.cluster.Leave(node);
   door_.OnNodeDown(node);
+  router_hosts_.OnNodeDown(node);
   writes_.push_back({kNodePrefix + node, std::nullopt});
   place_again_ = true;
 }

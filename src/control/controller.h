@@ -29,6 +29,7 @@
 #include "control/placer.h"
 #include "control/reconcile.h"
 #include "control/route_book.h"
+#include "control/router_hosts.h"
 #include "control/state.h"
 #include "control/store.h"
 #include "engine/engine.h"
@@ -38,6 +39,7 @@ namespace penstock::control {
 
 struct ControllerOptions {
   placement::Policy placement;
+  std::string sockets;  // folder for the sockets of custom request routers
   // How long after a restart to wait for the nodes that were there before.
   Duration recovery_wait = std::chrono::seconds(5);
 };
@@ -158,6 +160,7 @@ class Controller final : public engine::EngineListener {
               const DeploymentSpec& spec);
   void ForgetMissingNodes();
   void ForgetReplica(const ReplicaId& id, const std::string& cause);
+  route::RouterRoute RouterOf(const Deployment& deployment) const;
   route::DeploymentRoute RouteOf(const Deployment& deployment) const;
   std::vector<route::HttpRoute> HttpRoutes() const;
 
@@ -170,6 +173,7 @@ class Controller final : public engine::EngineListener {
   std::map<ReplicaId, Stray> strays_;
   std::map<RouterId, std::string> routers_;  // their names
   FrontDoor door_;
+  RouterHosts router_hosts_;
   ShutdownStep shutdown_ = ShutdownStep::kNone;
   std::vector<LateStart> late_starts_;  // of the proxy, after the shutdown
   std::vector<Waiter> waiters_;

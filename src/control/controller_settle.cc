@@ -36,6 +36,7 @@ void Controller::Settle() {
   while (ReconcileTouched(now) || Place(now) || Autoscale(now)) {
   }
   RefreshStatuses();
+  router_hosts_.Settle(state_.deployments);
   PublishRoutes();
   StopAcknowledged(now);
   DropGone();
@@ -175,13 +176,28 @@ bool Controller::Autoscale(TimePoint now) {
   return changed;
 }
 
+route::RouterRoute Controller::RouterOf(const Deployment& deployment) const {
+  const RequestRouterSpec& spec = deployment.target.spec.request_router;
+  route::RouterRoute router{.kind = spec.kind,
+                            .num_virtual_nodes = spec.num_virtual_nodes,
+                            .num_fallback_replicas = spec.num_fallback_replicas,
+                            .initial_backoff_s = spec.initial_backoff_s,
+                            .backoff_multiplier = spec.backoff_multiplier,
+                            .max_backoff_s = spec.max_backoff_s};
+  if (spec.kind == RequestRouterSpec::Kind::kCustom) {
+    router.socket = router_hosts_.SocketOf(deployment.id, deployment.target);
+  }
+  return router;
+}
+
 route::DeploymentRoute Controller::RouteOf(const Deployment& deployment) const {
   const DeploymentSpec& spec = deployment.target.spec;
   route::DeploymentRoute route{.id = deployment.id,
                                .max_ongoing_requests = spec.max_ongoing_requests,
                                .max_queued_requests = spec.max_queued_requests,
                                .backpressure = spec.backpressure,
-                               .sample_period_s = SamplePeriod(spec)};
+                               .sample_period_s = SamplePeriod(spec),
+                               .router = RouterOf(deployment)};
   for (const Replica& replica : deployment.replicas) {
     const bool serves =
         replica.state == ReplicaState::kRunning || replica.state == ReplicaState::kUpdating;

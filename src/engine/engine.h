@@ -57,6 +57,18 @@ struct StopOrder {
   Duration grace{};  // zero: at once
 };
 
+// A custom request router: Python code in a process of its own.
+struct RouterOrder {
+  DeploymentId id;        // whose requests it decides about
+  std::string socket;     // to listen on; another one for other code
+  nlohmann::json launch;  // the deployment's: interpreter, folders, code
+  RuntimeEnv runtime_env;
+  std::string router_class;   // import path
+  std::string kwargs = "{}";  // JSON, for its initialize_state
+
+  friend bool operator==(const RouterOrder&, const RouterOrder&) = default;
+};
+
 // What a proxy is started with.
 struct ProxyOrder {
   std::string host;
@@ -128,6 +140,9 @@ class Engine {
 
   // Answers when no proxy runs or listens there any more.
   virtual void StopProxy(const NodeId& node, std::function<void(Status)> done) = 0;
+
+  // From now on these custom routers run there, and no others.
+  virtual void RunRouters(const NodeId& node, const std::vector<RouterOrder>& orders) = 0;
 
   // Ends a node and what runs there. OnNodeDown follows.
   virtual void StopNode(const NodeId& node) = 0;

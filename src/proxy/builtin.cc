@@ -73,7 +73,7 @@ SimpleReply NotFound(std::string_view path) {
 
 SimpleReply ReplyTo(const route::Failure& failure) {
   using Kind = route::Failure::Kind;
-  if (failure.kind == Kind::kReplicaDied)
+  if (failure.kind == Kind::kReplicaDied || failure.kind == Kind::kRouterFailed)
     return {500, std::string(kPlainText), "Internal Server Error", ""};
   SimpleReply reply{503, std::string(kPlainText), failure.message, ""};
   if (failure.kind == Kind::kBackpressure) {

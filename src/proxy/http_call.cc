@@ -15,12 +15,13 @@ constexpr std::uint64_t kWorthReading = 1 << 20;
 
 constexpr int kClientLeft = 499;
 
-bool IsModelIdHeader(std::string_view name) {
-  // Ray Serve takes hyphens and underscores alike.
-  constexpr std::string_view kName = "serve_multiplexed_model_id";
-  if (name.size() != kName.size() || name[0] != 's') return false;
-  return std::equal(name.begin(), name.end(), kName.begin(),
-                    [](char a, char b) { return (a == '-' ? '_' : a) == b; });
+constexpr std::string_view kModelIdHeader = "serve-multiplexed-model-id";
+
+// Ray Serve takes hyphens and underscores alike.
+bool IsHeader(std::string_view name, std::string_view wanted) {
+  const auto plain = [](char c) { return c == '_' ? '-' : c; };
+  return name.size() == wanted.size() && plain(name[0]) == plain(wanted[0]) &&
+         std::ranges::equal(name, wanted, {}, plain, plain);
 }
 
 // An offer to go on in HTTP/2, which a server may leave alone (RFC 9110, 7.8).
@@ -119,6 +120,7 @@ void HttpCall::EncodeHead(const HttpHead& head, std::string_view prefix, const s
   out.route = prefix;
   out.root_path = root_path;
   out.multiplexed_model_id = {};
+  out.session_id = {};
   out.method = head.method;
   out.target = head.target;
   out.http_version = head.version;
@@ -128,7 +130,8 @@ void HttpCall::EncodeHead(const HttpHead& head, std::string_view prefix, const s
   bool has_id = false;
   for (const auto& [name, value] : head.headers) {
     has_id = has_id || name == "x-request-id";
-    if (IsModelIdHeader(name)) out.multiplexed_model_id = value;
+    if (IsHeader(name, kModelIdHeader)) out.multiplexed_model_id = value;
+    if (IsHeader(name, server_.options().session_header)) out.session_id = value;
   }
   if (!has_id) out.headers.emplace_back("x-request-id", id_);
   base::AppendRequestHead(payload_, out);

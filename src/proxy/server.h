@@ -29,8 +29,9 @@ struct ServerOptions {
   std::optional<double> request_timeout_s;  // absent: none
   Duration keep_alive_timeout = std::chrono::seconds(90);
   std::uint64_t max_body_bytes = std::uint64_t{1} << 30;
-  std::string access_log;  // path, "" for none
-  std::string node;        // named in log lines
+  std::string access_log;                       // path, "" for none
+  std::string node;                             // named in log lines
+  std::string session_header = "x-session-id";  // names the session; in lower case
 };
 
 class Server final : private base::FdHandler {

@@ -24,6 +24,19 @@ Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const
   body_ = frame.shared.empty() ? body : frame.shared;
 }
 
+bool Call::Adopt() {
+  std::string request = std::exchange(body_, {});
+  base::RequestHead head;
+  std::string_view body;
+  if (!base::ParseRequestHead(request, head, body) || (head.flags & base::kHold) != 0) return false;
+  payload_ = std::move(request);
+  PENSTOCK_CHECK(base::ParseRequestHead(payload_, head_, body));
+  body_ = body;
+  collecting_ = false;
+  on_body_ = nullptr;
+  return true;
+}
+
 std::string Call::TakeBody() {
   std::string body = std::exchange(body_, {});
   if (!collecting_) Credit(body.size());

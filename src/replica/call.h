@@ -23,7 +23,14 @@ class Call : public std::enable_shared_from_this<Call> {
   // carries the reply. `runtime` outlives the call.
   Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const base::Frame& frame);
 
-  // Method, path, headers, ...; valid as long as the call.
+  // Turns a call that only held a slot (kHold) into the request that its body is. False when that
+  // is none. Pre: the body has ended.
+  bool Adopt();
+
+  // True while it only holds a slot: user code does not know of it.
+  bool held() const { return (head_.flags & base::kHold) != 0; }
+
+  // Method, path, headers, ...; valid as long as the call, but for Adopt.
   const base::RequestHead& head() const { return head_; }
 
   // Takes what has arrived of the body, and lets the router send as much again.

@@ -53,6 +53,7 @@ void Runtime::Adopt(base::UniqueFd socket) {
   hello.ongoing = static_cast<std::uint32_t>(ongoing_);
   connection->Greet(hello, base::EncodeHello({.role = "replica"}));
   if (!models_.empty()) SendModels(*connection);
+  if (!stats_.empty()) SendStats(*connection);
   if (draining_) connection->Send({.kind = FrameKind::kGoAway, .stream = 0});
 }
 
@@ -70,6 +71,23 @@ void Runtime::SetModels(std::vector<std::string> models) {
 void Runtime::SendModels(base::Connection& connection) const {
   connection.Send({.kind = FrameKind::kModels, .ongoing = static_cast<std::uint32_t>(ongoing_)},
                   base::EncodeModels(models_));
+}
+
+Status Runtime::SetStats(std::string stats) {
+  if (stats.size() > base::kMaxDataPayload) {
+    return InvalidArgument("routing stats of " + std::to_string(stats.size()) +
+                           " bytes are too large, allowed are " +
+                           std::to_string(base::kMaxDataPayload));
+  }
+  if (stats == stats_) return {};
+  stats_ = std::move(stats);
+  for (auto& [connection, router] : routers_) SendStats(*router->connection);
+  return {};
+}
+
+void Runtime::SendStats(base::Connection& connection) const {
+  connection.Send({.kind = FrameKind::kStats, .ongoing = static_cast<std::uint32_t>(ongoing_)},
+                  stats_);
 }
 
 void Runtime::Drain(std::function<void()> drained) {
@@ -111,10 +129,17 @@ void Runtime::OnFrame(Router& router, const Frame& frame) {
   }
 }
 
+// User code is told of a request that it runs.
 void Runtime::Cancel(Call& call) {
-  const bool runs = !call.finished();
+  const auto self = call.shared_from_this();
+  const bool held = call.held();
+  const bool runs = !held && !call.finished();
   call.OnCancel();
-  if (runs) user_code_.Cancel(call);
+  if (held) {
+    call.Finish();
+  } else if (runs) {
+    user_code_.Cancel(call);
+  }
 }
 
 void Runtime::OnRequest(Router& router, const Frame& frame) {
@@ -144,7 +169,22 @@ void Runtime::OnRequest(Router& router, const Frame& frame) {
                              .ongoing = static_cast<std::uint32_t>(ongoing_)},
                             base::EncodeCredit(base::kBodyWindow));
   }
+  if (call->held()) return Hold(router, call);
   user_code_.Start(std::move(call));
+}
+
+// The slot is taken; user code hears of it when the request itself has come, as the body.
+void Runtime::Hold(Router& router, const std::shared_ptr<Call>& call) {
+  const auto begin = [this, &router, raw = call.get()] {
+    if (raw->cancelled()) return;
+    const auto self = raw->shared_from_this();
+    if (raw->Adopt()) return user_code_.Start(self);
+    base::LogError("router_refused", {{"why", "malformed request for a slot"}});
+    OnClosed(router.connection.get());
+  };
+  call->CollectBody();
+  if (call->body_ended()) return begin();
+  call->SetOnBody(begin);
 }
 
 void Runtime::Refuse(Router& router, std::uint32_t stream, RefuseReason reason) {

@@ -43,6 +43,10 @@ class Runtime final : private base::FdHandler {
   // that they send requests for these here.
   void SetModels(std::vector<std::string> models);
 
+  // Tells all routers what the code says for them, now and when they connect: a JSON object, as
+  // the control protocol's page has it. kInvalidArgument when it is too large for a frame.
+  Status SetStats(std::string stats);
+
   // Refuses everything new and says so to all routers; calls `drained` once nothing runs and
   // every reply has left.
   void Drain(std::function<void()> drained);
@@ -70,6 +74,8 @@ class Runtime final : private base::FdHandler {
   void TellIfDrained();
   void Refuse(Router& router, std::uint32_t stream, base::RefuseReason reason);
   void SendModels(base::Connection& connection) const;
+  void SendStats(base::Connection& connection) const;
+  void Hold(Router& router, const std::shared_ptr<Call>& call);
   void OfferSlots();
 
   base::Loop& loop_;
@@ -78,6 +84,7 @@ class Runtime final : private base::FdHandler {
   std::string path_;
   std::map<const base::Connection*, std::unique_ptr<Router>> routers_;
   std::vector<std::string> models_;
+  std::string stats_;  // "": none
   int ongoing_ = 0;
   int calls_ = 0;  // those of routers_: ongoing, or with a reply that waits for credit
   int limit_ = 1;

@@ -41,6 +41,7 @@ DeploymentQueue::~DeploymentQueue() { Close(); }
 
 void DeploymentQueue::Apply(const DeploymentRoute& route) {
   const bool first = !std::exchange(known_, true);
+  const bool other_router = route_.router != route.router;
   route_ = route;
   for (auto& link : std::exchange(links_, {})) {
     const bool stays = std::find(route.replicas.begin(), route.replicas.end(), link->route()) !=
@@ -53,10 +54,16 @@ void DeploymentQueue::Apply(const DeploymentRoute& route) {
                                   [&](const auto& link) { return link->route() == replica; });
     if (!have) links_.push_back(std::make_unique<ReplicaLink>(loop_, replica, *this));
   }
+  AdoptReplicas();
+  if (other_router) {
+    ForgetInquiries();
+    custom_.reset();
+  }
   for (const auto& task : std::exchange(when_known_, {})) task();
   OnLinkIdle();
+  OnNews();
   if (!route.available) {
-    wait_for_model_ = 0;
+    aside_ = 0;
     for (const auto& [sequence, exchange] : std::exchange(waiting_, {})) {
       Fail(exchange, Unavailable(route_.id));
     }
@@ -65,22 +72,49 @@ void DeploymentQueue::Apply(const DeploymentRoute& route) {
   if (first) DropBeyondLimit();
 }
 
+void DeploymentQueue::AdoptReplicas() {
+  std::vector<std::string> names;
+  for (const auto& link : links_) names.push_back(link->route().id);
+  const RouterRoute& router = route_.router;
+  policy_.Adopt(router.kind, router.num_virtual_nodes, router.num_fallback_replicas,
+                std::move(names));
+}
+
+void DeploymentQueue::OnNews() {
+  if (on_news_) on_news_();
+}
+
+std::vector<ReplicaView> DeploymentQueue::Replicas() const {
+  std::vector<ReplicaView> views;
+  for (const ReplicaRoute& replica : route_.replicas) {
+    const auto link =
+        std::ranges::find_if(links_, [&](const auto& one) { return one->route() == replica; });
+    if (link == links_.end()) continue;
+    views.push_back({replica, (*link)->alive(), (*link)->models(), (*link)->stats()});
+  }
+  return views;
+}
+
 // What came before the limit was known is held against it now; the latest have to go.
 void DeploymentQueue::DropBeyondLimit() {
   const auto limit = route_.max_queued_requests;
   while (limit >= 0 && waiting_.size() > static_cast<std::size_t>(limit)) {
     const auto last = std::prev(waiting_.end());
     const auto exchange = last->second;
-    SetWaitsForModel(*exchange, false);
+    SetStandsAside(*exchange, false);
     waiting_.erase(last);
     Fail(exchange, Backpressure(route_, limit));
   }
 }
 
-std::shared_ptr<Exchange> DeploymentQueue::Start(std::string payload, bool end, ReplySink& sink) {
+std::shared_ptr<Exchange> DeploymentQueue::Start(std::string payload, bool end, ReplySink& sink,
+                                                 bool near) {
   auto exchange = std::make_shared<Exchange>(*this, std::move(payload), end, sink);
   exchange->sequence_ = next_sequence_++;
-  exchange->model_ = base::ParseModelId(exchange->payload_);
+  const base::RoutingKeys keys = base::ParseRoutingKeys(exchange->payload_);
+  exchange->model_ = keys.multiplexed_model_id;
+  exchange->point_ = keys.session_id.empty() ? random_.Next() : HashPoint(keys.session_id);
+  exchange->near_ = near;
   exchange->patient_until_ = exchange->model_.empty() ? TimePoint{} : loop_.Now() + patience_;
   if (known_ && !route_.available) {
     Fail(exchange, Unavailable(route_.id));
@@ -88,11 +122,9 @@ std::shared_ptr<Exchange> DeploymentQueue::Start(std::string payload, bool end, 
   }
   // Overtakes nobody but those who leave what is free to others.
   bool passes = false;
-  if (waiting_.size() == wait_for_model_) {
+  if (waiting_.size() == aside_) {
     if (const auto link = Choose(*exchange)) {
-      const bool first = links_[*link]->in_flight() == 0;
-      links_[*link]->Send(exchange);
-      if (first && watcher_) watcher_();
+      SendTo(*links_[*link], exchange);
       return exchange;
     }
     passes = AnyOpen();
@@ -104,11 +136,20 @@ std::shared_ptr<Exchange> DeploymentQueue::Start(std::string payload, bool end, 
   }
   waiting_.emplace(exchange->sequence_, exchange);
   if (passes) {
-    SetWaitsForModel(*exchange, true);
+    SetStandsAside(*exchange, true);
     ArmPatience();
+    Consult();
   }
   if (watcher_) watcher_();
   return exchange;
+}
+
+void DeploymentQueue::SendTo(ReplicaLink& link, const std::shared_ptr<Exchange>& exchange) {
+  const bool first = link.in_flight() == 0;
+  link.Send(exchange);
+  if (custom_ && exchange->known_in_ == custom_life_)
+    custom_->Routed(exchange->sequence_, link.route().id);
+  if (first && watcher_) watcher_();
 }
 
 std::shared_ptr<Exchange> DeploymentQueue::StartAt(const std::string& replica, std::string payload,
@@ -121,9 +162,7 @@ std::shared_ptr<Exchange> DeploymentQueue::StartAt(const std::string& replica, s
     Fail(exchange, ReplicaGone(route_.id, replica));
     return exchange;
   }
-  const bool first = (*link)->in_flight() == 0;
-  (*link)->Send(exchange);
-  if (first && watcher_) watcher_();
+  SendTo(**link, exchange);
   return exchange;
 }
 
@@ -134,38 +173,52 @@ void DeploymentQueue::WhenKnown(std::function<void()> task) {
 
 // Leaves in candidates_ what it chose from.
 std::optional<std::size_t> DeploymentQueue::Choose(const Exchange& exchange) {
-  candidates_.clear();
-  if (exchange.model_.empty()) {
-    for (const auto& link : links_) candidates_.push_back(link->Look(route_.max_ongoing_requests));
-    return Pick(candidates_, random_.Next());
-  }
-  for (const auto& link : links_) {
-    candidates_.push_back(link->Look(route_.max_ongoing_requests, exchange.model_));
-  }
   // Code that keeps no models has nothing from getting the same id again.
-  if (!std::ranges::any_of(links_, &ReplicaLink::keeps_models)) {
-    return Pick(candidates_, random_.Next());
+  const bool models =
+      !exchange.model_.empty() && std::ranges::any_of(links_, &ReplicaLink::keeps_models);
+  Wish wish{
+      .patient = IsPatient(exchange),
+      .near = exchange.near_ && !node_.empty(),
+      .point = exchange.point_,
+      .told = exchange.inquiry_ && exchange.inquiry_->told ? &*exchange.inquiry_->told : nullptr};
+  if (models) wish.model = exchange.model_;
+  candidates_.clear();
+  for (const auto& link : links_) {
+    candidates_.push_back(models ? link->Look(route_.max_ongoing_requests, exchange.model_)
+                                 : link->Look(route_.max_ongoing_requests));
+    candidates_.back().near = wish.near && link->route().node == node_;
   }
-  return PickForModel(candidates_, IsPatient(exchange), random_.Next());
+  return policy_.Choose(candidates_, wish, random_.Next());
 }
 
 bool DeploymentQueue::IsPatient(const Exchange& exchange) const {
-  return loop_.Now() < exchange.patient_until_;
+  using Kind = RequestRouterSpec::Kind;
+  const Kind kind = route_.router.kind;
+  const bool by_model = kind == Kind::kPowerOfTwoChoices || kind == Kind::kRoundRobin;
+  return by_model && loop_.Now() < exchange.patient_until_;
+}
+
+// False while a custom router has not said where it may go.
+bool DeploymentQueue::MayBeSent(const Exchange& exchange) const {
+  return route_.router.kind != RequestRouterSpec::Kind::kCustom ||
+         (exchange.inquiry_ && exchange.inquiry_->told);
 }
 
 bool DeploymentQueue::AnyOpen() const { return std::ranges::any_of(candidates_, &Candidate::open); }
 
-void DeploymentQueue::SetWaitsForModel(Exchange& exchange, bool waits) {
-  if (std::exchange(exchange.waits_for_model_, waits) == waits) return;
-  waits ? ++wait_for_model_ : --wait_for_model_;
+void DeploymentQueue::SetStandsAside(Exchange& exchange, bool waits) {
+  if (std::exchange(exchange.stands_aside_, waits) == waits) return;
+  waits ? ++aside_ : --aside_;
 }
 
 // Looks again when the first of those that wait for their model has waited long enough. All wait
 // equally long, so that is the one that came first.
 void DeploymentQueue::ArmPatience() {
-  if (patience_timer_ != 0 || wait_for_model_ == 0) return;
-  const auto first = std::ranges::find_if(
-      waiting_, [](const auto& waiting) { return waiting.second->waits_for_model_; });
+  if (patience_timer_ != 0 || aside_ == 0) return;
+  const auto first = std::ranges::find_if(waiting_, [this](const auto& waiting) {
+    return waiting.second->stands_aside_ && IsPatient(*waiting.second);
+  });
+  if (first == waiting_.end()) return;
   patience_timer_ = loop_.At(first->second->patient_until_, [this] {
     patience_timer_ = 0;
     Pump();
@@ -178,25 +231,31 @@ void DeploymentQueue::Pump() {
   std::vector<std::string_view> full;  // models that the patient wait for, with what is open now
   for (auto next = waiting_.begin(); next != waiting_.end();) {
     const auto exchange = next->second;
+    if (!MayBeSent(*exchange)) {
+      SetStandsAside(*exchange, true);
+      ++next;
+      continue;
+    }
     if (IsPatient(*exchange) && std::ranges::find(full, exchange->model_) != full.end()) {
-      SetWaitsForModel(*exchange, true);
+      SetStandsAside(*exchange, true);
       ++next;
       continue;
     }
     const auto link = Choose(*exchange);
     if (link) {
-      SetWaitsForModel(*exchange, false);
+      SetStandsAside(*exchange, false);
       next = waiting_.erase(next);
-      links_[*link]->Send(exchange);
+      SendTo(*links_[*link], exchange);
       continue;
     }
     if (!AnyOpen()) break;
-    full.push_back(exchange->model_);
-    SetWaitsForModel(*exchange, true);
+    if (IsPatient(*exchange)) full.push_back(exchange->model_);
+    SetStandsAside(*exchange, true);
     ++next;
   }
   pumping_ = false;
   ArmPatience();
+  Consult();
 }
 
 void DeploymentQueue::Requeue(std::shared_ptr<Exchange> exchange) {
@@ -204,12 +263,13 @@ void DeploymentQueue::Requeue(std::shared_ptr<Exchange> exchange) {
   exchange->link_ = nullptr;
   if (exchange->pinned_) return Fail(exchange, ReplicaGone(route_.id, exchange->replica_));
   exchange->replica_.clear();
+  if (exchange->known_in_ != custom_life_) exchange->inquiry_ = nullptr;
   const std::uint64_t sequence = exchange->sequence_;
   waiting_.emplace(sequence, std::move(exchange));
 }
 
 void DeploymentQueue::Forget(Exchange& exchange) {
-  SetWaitsForModel(exchange, false);
+  SetStandsAside(exchange, false);
   waiting_.erase(exchange.sequence_);
 }
 
@@ -241,9 +301,12 @@ Load DeploymentQueue::Sample() const {
 }
 
 void DeploymentQueue::Close() {
-  if (patience_timer_ != 0) loop_.Cancel(std::exchange(patience_timer_, 0));
-  wait_for_model_ = 0;
+  for (auto* timer : {&patience_timer_, &ask_timer_}) {
+    if (*timer != 0) loop_.Cancel(std::exchange(*timer, 0));
+  }
+  aside_ = 0;
   when_known_.clear();
+  on_news_ = nullptr;
   const Failure failure{.kind = Failure::Kind::kShutdown,
                         .message = "The router is shutting down."};
   for (const auto& [sequence, exchange] : std::exchange(waiting_, {})) {
@@ -252,6 +315,7 @@ void DeploymentQueue::Close() {
   }
   links_.clear();
   leaving_.clear();
+  custom_.reset();
 }
 
 }  // namespace penstock::route

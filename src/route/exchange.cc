@@ -31,6 +31,8 @@ Exchange::Exchange(DeploymentQueue& queue, std::string payload, bool end, ReplyS
 
 ReplySink* Exchange::Finish() {
   link_ = nullptr;
+  inquiry_ = nullptr;
+  if (queue_ != nullptr && known_in_ != 0) queue_->TellEnd(*this);
   payload_.clear();
   return std::exchange(sink_, nullptr);
 }

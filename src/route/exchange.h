@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "penstock/deployment.h"
 #include "penstock/units.h"
+#include "route/policy.h"
 
 namespace penstock::route {
 
@@ -24,6 +26,7 @@ struct Failure {
     kReplicaDied,   // the replica that held it is gone
     kShutdown,      // this router is closing
     kReplicaGone,   // it was for one replica alone, which is not there or leaving
+    kRouterFailed,  // the deployment's custom router raised: `message`
   };
   Kind kind = Kind::kUnavailable;
   std::string message;  // for people, Ray Serve's words where it has any
@@ -49,6 +52,15 @@ class ReplySink {
 
   // There will be no (further) reply.
   virtual void OnFailure(const Failure& failure) = 0;
+
+  // What of the request has not been given to the exchange yet: a custom router may look at it.
+  virtual std::string_view Unsent() const { return {}; }
+};
+
+// What a custom router was asked about a request.
+struct Inquiry {
+  std::optional<Ranking> told;  // its answer
+  TimePoint again{};            // when to ask anew if nobody that it named can take the request
 };
 
 class Exchange : public std::enable_shared_from_this<Exchange> {
@@ -86,11 +98,16 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   DeploymentQueue* queue_;  // nullptr when the deployment is forgotten
   ReplicaLink* link_ = nullptr;
   std::uint32_t stream_ = 0;
-  std::uint64_t sequence_ = 0;    // order of arrival; a refused request goes back to its place
-  std::string model_;             // that it asks for, or ""
-  TimePoint patient_until_{};     // until then it waits for replicas that have its model
-  bool waits_for_model_ = false;  // in the queue although a replica is open
-  bool pinned_ = false;           // for its replica alone
+  std::uint64_t sequence_ = 0;        // order of arrival; a refused request goes back to its place
+  std::uint64_t point_ = 0;           // on a hash ring
+  bool near_ = false;                 // prefers replicas of this node
+  std::shared_ptr<Inquiry> inquiry_;  // for a custom router; nullptr: it is to be asked
+  int inquiries_ = 0;                 // how often it was asked
+  std::uint64_t known_in_ = 0;        // the custom router's life in which it knows of this; 0: none
+  std::string model_;                 // that it asks for, or ""
+  TimePoint patient_until_{};         // until then it waits for replicas that have its model
+  bool stands_aside_ = false;         // in the queue although a replica is open
+  bool pinned_ = false;               // for its replica alone
   std::string payload_;
   std::string replica_;
   bool end_;

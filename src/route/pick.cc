@@ -16,6 +16,17 @@ std::optional<std::size_t> LeastLoaded(std::span<const Candidate> candidates) {
   return best;
 }
 
+// The first open one behind `last` that `suits`; nullopt when there is none.
+template <class Suits>
+std::optional<std::size_t> NextAmong(std::span<const Candidate> candidates, std::size_t last,
+                                     Suits suits) {
+  for (std::size_t step = 1; step <= candidates.size(); ++step) {
+    const std::size_t i = (last + step) % candidates.size();
+    if (candidates[i].open && suits(candidates[i])) return i;
+  }
+  return std::nullopt;
+}
+
 // Pick among the open ones that `suits`; nullopt when there is none.
 template <class Suits>
 std::optional<std::size_t> PickAmong(std::span<const Candidate> candidates, std::uint64_t random,
@@ -29,6 +40,24 @@ std::optional<std::size_t> PickAmong(std::span<const Candidate> candidates, std:
   }
   const auto pick = Pick(chosen, random);
   return pick ? std::optional(places[*pick]) : std::nullopt;
+}
+
+// Who has the model, else who was asked for it, else who has the fewest. `among(suits)` chooses.
+template <class Among>
+std::optional<std::size_t> ForModel(std::span<const Candidate> candidates, bool patient,
+                                    Among among) {
+  for (const Affinity wanted : {Affinity::kHas, Affinity::kAsked}) {
+    const auto suits = [wanted](const Candidate& c) { return c.affinity == wanted; };
+    if (const auto pick = among(suits)) return pick;
+    if (patient && wanted == Affinity::kHas && std::ranges::any_of(candidates, suits)) {
+      return std::nullopt;
+    }
+  }
+  std::uint32_t fewest = std::numeric_limits<std::uint32_t>::max();
+  for (const Candidate& c : candidates) {
+    if (c.open) fewest = std::min(fewest, c.models);
+  }
+  return among([fewest](const Candidate& c) { return c.models == fewest; });
 }
 
 }  // namespace
@@ -49,18 +78,23 @@ std::optional<std::size_t> Pick(std::span<const Candidate> candidates, std::uint
 
 std::optional<std::size_t> PickForModel(std::span<const Candidate> candidates, bool patient,
                                         std::uint64_t random) {
-  for (const Affinity wanted : {Affinity::kHas, Affinity::kAsked}) {
-    const auto suits = [wanted](const Candidate& c) { return c.affinity == wanted; };
-    if (const auto pick = PickAmong(candidates, random, suits)) return pick;
-    if (patient && wanted == Affinity::kHas && std::ranges::any_of(candidates, suits)) {
-      return std::nullopt;
-    }
-  }
-  std::uint32_t fewest = std::numeric_limits<std::uint32_t>::max();
-  for (const Candidate& c : candidates) {
-    if (c.open) fewest = std::min(fewest, c.models);
-  }
-  return PickAmong(candidates, random, [fewest](const Candidate& c) { return c.models == fewest; });
+  return ForModel(candidates, patient,
+                  [&](auto suits) { return PickAmong(candidates, random, suits); });
+}
+
+std::optional<std::size_t> PickNear(std::span<const Candidate> candidates, std::uint64_t random) {
+  const auto near = PickAmong(candidates, random, [](const Candidate& c) { return c.near; });
+  return near ? near : Pick(candidates, random);
+}
+
+std::optional<std::size_t> PickInTurn(std::span<const Candidate> candidates, std::size_t last) {
+  return NextAmong(candidates, last, [](const Candidate&) { return true; });
+}
+
+std::optional<std::size_t> PickInTurnForModel(std::span<const Candidate> candidates, bool patient,
+                                              std::size_t last) {
+  return ForModel(candidates, patient,
+                  [&](auto suits) { return NextAmong(candidates, last, suits); });
 }
 
 }  // namespace penstock::route

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 
@@ -18,6 +19,7 @@ enum class Affinity : std::uint8_t {
 struct Candidate {
   std::uint32_t ongoing = 0;  // requests that it runs, as last heard, and those sent since
   bool open = false;          // reachable, not leaving, and not full as far as is known
+  bool near = false;          // on the caller's node; PickNear looks at it
   // For a request that asks for a model; PickForModel looks at them.
   Affinity affinity = Affinity::kNone;  // kNone when it is leaving or cannot be reached
   std::uint32_t models = 0;             // how many models are loaded there or being loaded
@@ -35,5 +37,19 @@ std::optional<std::size_t> Pick(std::span<const Candidate> candidates, std::uint
 // wait a little is cheaper than to load it once more.
 std::optional<std::size_t> PickForModel(std::span<const Candidate> candidates, bool patient,
                                         std::uint64_t random);
+
+// Pick among the open replicas that are near, else among all.
+std::optional<std::size_t> PickNear(std::span<const Candidate> candidates, std::uint64_t random);
+
+// Before the first turn.
+inline constexpr std::size_t kNoTurn = std::numeric_limits<std::size_t>::max();
+
+// One after the other: the first open one behind `last`, which had the turn before. nullopt when
+// none is open.
+std::optional<std::size_t> PickInTurn(std::span<const Candidate> candidates, std::size_t last);
+
+// The same with PickForModel's preferences.
+std::optional<std::size_t> PickInTurnForModel(std::span<const Candidate> candidates, bool patient,
+                                              std::size_t last);
 
 }  // namespace penstock::route

@@ -157,6 +157,7 @@ void ReplicaLink::OnFrame(const Frame& frame) {
         return;
       }
       Heard(frame.head.ongoing);
+      queue_.OnNews();
       break;
     case FrameKind::kLoad:
       full_ = false;
@@ -164,7 +165,12 @@ void ReplicaLink::OnFrame(const Frame& frame) {
       break;
     case FrameKind::kModels:
       OnModels(frame.payload);
+      queue_.OnNews();
       break;
+    case FrameKind::kStats:
+      stats_ = frame.payload;
+      queue_.OnNews();
+      return;
     default:
       return;  // a kind of a newer minor version
   }
@@ -258,11 +264,13 @@ void ReplicaLink::FailStreams(const std::string& why) {
 
 void ReplicaLink::OnClosed() {
   models_.clear();
+  stats_.clear();
   others_ = 0;
   full_ = false;
   // Until the controller says that it is gone, it may come back: an agent under load.
   if (!leaving_) retry_ = loop_.After(retry_delay_, [this] { Connect(); });
   FailStreams("died while it held the request");
+  queue_.OnNews();
 }
 
 }  // namespace penstock::route

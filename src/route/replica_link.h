@@ -35,6 +35,12 @@ class ReplicaLink {
   // What PickForModel needs.
   Candidate Look(int max_ongoing_requests, const std::string& model) const;
 
+  // Models that are there or being loaded, as last heard; in order.
+  const std::vector<std::string>& models() const { return models_; }
+
+  // What its code last told routers, as JSON; "" for nothing.
+  const std::string& stats() const { return stats_; }
+
   // True once the replica has told of models: its code keeps some.
   bool keeps_models() const { return keeps_models_; }
 
@@ -80,9 +86,10 @@ class ReplicaLink {
   std::map<std::uint32_t, std::shared_ptr<Exchange>> streams_;
   std::size_t answered_ = 0;  // of them, those whose reply only waits to be read
   std::uint32_t next_stream_ = 1;
-  std::vector<std::string> models_;  // that are there or being loaded, as last heard; in order
-  std::uint32_t others_ = 0;         // requests of other routers that it runs, as last heard
-  bool full_ = false;                // it refused one and has not said since that a slot is free
+  std::vector<std::string> models_;
+  std::string stats_;
+  std::uint32_t others_ = 0;  // requests of other routers that it runs, as last heard
+  bool full_ = false;         // it refused one and has not said since that a slot is free
   bool leaving_ = false;
   bool keeps_models_ = false;
 };

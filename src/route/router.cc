@@ -15,12 +15,18 @@ Duration Router::ModelWaitFromEnvironment() {
   return FromSeconds(end == text.c_str() || seconds < 0 ? 1 : seconds);
 }
 
+void Router::SetNode(const NodeId& node) {
+  node_ = node;
+  for (const auto& [id, queue] : queues_) queue->SetNode(node);
+}
+
 DeploymentQueue& Router::Queue(const DeploymentId& id) {
   auto& queue = queues_[id];
   if (!queue) {
     queue = std::make_unique<DeploymentQueue>(loop_, random_, id);
     const double share = static_cast<double>(random_.Next() >> 11u) * 0x1p-53;  // in [0, 1)
     queue->SetPatience(FromSeconds(ToSeconds(model_wait_) * (1 + share)));
+    queue->SetNode(node_);
     if (on_queue_) on_queue_(*queue);
   }
   return *queue;

@@ -32,6 +32,9 @@ class Router {
   // RAY_SERVE_MULTIPLEXED_MODEL_ID_MATCHING_TIMEOUT_S, a second when it is not set.
   static Duration ModelWaitFromEnvironment();
 
+  // The node of this process, for callers that prefer replicas of it.
+  void SetNode(const NodeId& node);
+
   // Adopts an update. Afterwards nothing new goes to a replica that it no longer lists.
   void Apply(const RouteUpdate& update);
 
@@ -68,6 +71,7 @@ class Router {
  private:
   base::Loop& loop_;
   Duration model_wait_;
+  NodeId node_;
   base::Random random_;
   std::map<DeploymentId, std::unique_ptr<DeploymentQueue>> queues_;
   std::vector<HttpRoute> http_;

@@ -1,6 +1,7 @@
 #include "route/table.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/message.h"
 
@@ -14,6 +15,50 @@ Json IdJson(const DeploymentId& id) { return {{"app", id.app}, {"name", id.name}
 
 DeploymentId IdOf(const Json& json) { return {json.at("app"), json.at("name")}; }
 
+using Kind = RequestRouterSpec::Kind;
+
+// By the value of Kind.
+constexpr std::array kKinds{"power_of_two_choices", "round_robin", "consistent_hash", "custom"};
+
+// More points on a ring than this would be somebody's mistake.
+constexpr int kMostVirtualNodes = 10'000;
+
+Json RouterJson(const RouterRoute& router) {
+  Json json = {{"kind", kKinds[static_cast<std::size_t>(router.kind)]}};
+  if (router.kind == Kind::kConsistentHash) {
+    json["num_virtual_nodes"] = router.num_virtual_nodes;
+    json["num_fallback_replicas"] = router.num_fallback_replicas;
+  } else if (router.kind == Kind::kCustom) {
+    json["socket"] = router.socket;
+    json["initial_backoff_s"] = router.initial_backoff_s;
+    json["backoff_multiplier"] = router.backoff_multiplier;
+    json["max_backoff_s"] = router.max_backoff_s;
+  }
+  return json;
+}
+
+RouterRoute RouterOf(const Json& json) {
+  static const Json numbers = [] {
+    Json by_name;
+    for (std::size_t i = 0; i < kKinds.size(); ++i) by_name[kKinds[i]] = i;
+    return by_name;
+  }();
+  RouterRoute router;
+  router.kind =
+      static_cast<Kind>(numbers.at(json.at("kind").get_ref<const std::string&>()).get<int>());
+  if (router.kind == Kind::kConsistentHash) {
+    router.num_virtual_nodes =
+        std::clamp(Whole<int>(json.at("num_virtual_nodes")), 1, kMostVirtualNodes);
+    router.num_fallback_replicas = std::max(0, Whole<int>(json.at("num_fallback_replicas")));
+  } else if (router.kind == Kind::kCustom) {
+    router.socket = json.at("socket");
+    router.initial_backoff_s = json.at("initial_backoff_s");
+    router.backoff_multiplier = json.at("backoff_multiplier");
+    router.max_backoff_s = json.at("max_backoff_s");
+  }
+  return router;
+}
+
 Json DeploymentJson(const DeploymentRoute& deployment) {
   Json json = IdJson(deployment.id);
   json["available"] = deployment.available;
@@ -24,6 +69,7 @@ Json DeploymentJson(const DeploymentRoute& deployment) {
     json["backpressure"]["retry_after_s"] = *deployment.backpressure.retry_after_s;
   }
   json["sample_period_s"] = deployment.sample_period_s;
+  json["router"] = RouterJson(deployment.router);
   json["replicas"] = Json::array();
   for (const ReplicaRoute& replica : deployment.replicas) {
     json["replicas"].push_back(
@@ -44,6 +90,7 @@ DeploymentRoute DeploymentOf(const Json& json) {
     deployment.backpressure.retry_after_s = backpressure.at("retry_after_s").get<double>();
   }
   deployment.sample_period_s = json.at("sample_period_s");
+  deployment.router = RouterOf(json.at("router"));
   for (const Json& replica : json.at("replicas")) {
     deployment.replicas.push_back({replica.at("id"), replica.at("socket"), replica.at("node")});
   }

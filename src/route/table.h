@@ -22,6 +22,18 @@ struct ReplicaRoute {
   friend bool operator==(const ReplicaRoute&, const ReplicaRoute&) = default;
 };
 
+// How requests for a deployment find a replica: what routers need of RequestRouterSpec.
+struct RouterRoute {
+  RequestRouterSpec::Kind kind = RequestRouterSpec::Kind::kPowerOfTwoChoices;
+  int num_virtual_nodes = 100;
+  int num_fallback_replicas = 2;
+  std::string socket;  // kCustom: where its process listens
+  double initial_backoff_s = 0.025;
+  double backoff_multiplier = 2;
+  double max_backoff_s = 0.5;
+  friend bool operator==(const RouterRoute&, const RouterRoute&) = default;
+};
+
 // A deployment as routers need to know it.
 struct DeploymentRoute {
   DeploymentId id;
@@ -31,6 +43,7 @@ struct DeploymentRoute {
   int max_queued_requests = -1;
   BackpressureSpec backpressure;
   double sample_period_s = 0;  // how often the autoscaler wants the load; 0: never
+  RouterRoute router;
   std::vector<ReplicaRoute> replicas;
   friend bool operator==(const DeploymentRoute&, const DeploymentRoute&) = default;
 };

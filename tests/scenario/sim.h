@@ -70,6 +70,7 @@ class SimEngine final : public engine::Engine {
   std::map<ReplicaId, SimReplica> replicas;
   std::vector<engine::ReconfigureOrder> reconfigured;
   int starts = 0;
+  std::vector<engine::RouterOrder> routers;  // that run
   std::optional<std::string> proxy_error;
   std::optional<engine::ProxyOrder> proxy;  // that listens, on its port
 
@@ -92,6 +93,9 @@ class SimEngine final : public engine::Engine {
   void StartProxy(const NodeId& node, const engine::ProxyOrder& order,
                   std::function<void(Result<std::string>)> done) override;
   void StopProxy(const NodeId& node, std::function<void(Status)> done) override;
+  void RunRouters(const NodeId&, const std::vector<engine::RouterOrder>& orders) override {
+    routers = orders;
+  }
   void StopNode(const NodeId& node) override { KillNode(node); }
 
  private:

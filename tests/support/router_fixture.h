@@ -61,10 +61,14 @@ struct Replica {
 };
 
 // The payload of a request for `method`.
-inline std::string CallPayload(const std::string& method, const std::string& model = "") {
+inline std::string CallPayload(const std::string& method, const std::string& model = "",
+                               const std::string& session = "", std::uint8_t flags = 0) {
   std::string payload;
-  base::AppendRequestHead(
-      payload, {.kind = base::CallKind::kCall, .multiplexed_model_id = model, .method = method});
+  base::AppendRequestHead(payload, {.kind = base::CallKind::kCall,
+                                    .flags = flags,
+                                    .multiplexed_model_id = model,
+                                    .session_id = session,
+                                    .method = method});
   return payload;
 }
 

@@ -101,12 +101,12 @@ class LocalCall(CallerSide):
         method: str,
         arguments: bytes,
         stream: bool,
-        ids: tuple[str, str, str],
+        ids: tuple[str, str, str, str],
     ) -> None:
         super().__init__(deployment.replica_id)
         self._deployment = deployment
         self._arguments = arguments
-        self._ids = ids  # request, route, model
+        self._ids = ids  # request, route, model, session
         self.method = method
         self.wants_stream = stream
         self.cancelled = False
@@ -131,8 +131,8 @@ class LocalCall(CallerSide):
 
     body_ended = True
 
-    def context(self) -> tuple[int, str, str, str]:
-        """(kind, request id, route, model id)."""
+    def context(self) -> tuple[int, str, str, str, str]:
+        """(kind, request id, route, model id, session id)."""
         return (_HANDLE_CALL, *self._ids)
 
     def take_body(self) -> bytes:

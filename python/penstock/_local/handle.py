@@ -14,6 +14,7 @@ from penstock.serve.handle import (
     DeploymentResponse,
     DeploymentResponseGenerator,
     _HandleOptions,
+    _HandleState,
     _Response,
 )
 
@@ -35,12 +36,18 @@ class LocalHandle(DeploymentHandle):
 
     _kinds = (LocalResponse, DeploymentResponseGenerator)
 
-    def __init__(self, deployment: LocalDeployment, *, _options: Optional[_HandleOptions] = None) -> None:
-        super().__init__(deployment.name, deployment.app_name, _options=_options)
+    def __init__(
+        self,
+        deployment: LocalDeployment,
+        *,
+        _options: Optional[_HandleOptions] = None,
+        _state: Optional[_HandleState] = None,
+    ) -> None:
+        super().__init__(deployment.name, deployment.app_name, _options=_options, _state=_state)
         self._deployment = deployment
 
     def _with(self, options: _HandleOptions) -> LocalHandle:
-        return LocalHandle(self._deployment, _options=options)
+        return LocalHandle(self._deployment, _options=options, _state=self._state)
 
     def _replicas(self) -> list[tuple[str, str]]:
         return [(self._deployment.replica_id, "")]
@@ -76,7 +83,7 @@ class LocalHandle(DeploymentHandle):
             options.method_name,
             _wire.dump_call(args, kwargs),
             options.stream,
-            (response.request_id, route, options.multiplexed_model_id),
+            (response.request_id, route, options.multiplexed_model_id, options.session_id),
         )
         response._begin(call)  # type: ignore[arg-type]
         self._deployment.start(call)

@@ -8,17 +8,9 @@ import os
 import sys
 
 from penstock import _core, _process
+from penstock._event_loop import drive, new_event_loop
 from penstock._replica.host import ReplicaCode
 from penstock.serve.multiplex import announce_with
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # a platform without it
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 def _configure_logging() -> None:
@@ -40,20 +32,21 @@ def main() -> int:
         return 2
     os.set_inheritable(int(control_fd), False)
     _configure_logging()
-    loop = _new_event_loop()
+    loop = new_event_loop()
     asyncio.set_event_loop(loop)
     native = _core.Loop(own_thread=False)
     _process.adopt(native)
-    native.set_outside_turn_hook(lambda: loop.call_soon(native.run_once))
-    loop.add_reader(native.fileno(), native.run_once)
+    drive(native, loop)
     code = ReplicaCode(loop)
     host = _core.ReplicaHost(native, int(control_fd), code, loop.stop)
     announce_with(host.announce_models)
+    code.announce_stats = host.announce_stats
     # What the first turn has to do was asked for before anybody watched.
     loop.call_soon(native.run_once)
     loop.run_forever()
     native.run_once()  # the last answer
     announce_with(None)
+    code.announce_stats = lambda stats: None
     del host
     code.close()
     return 0

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 from penstock import _core
 from penstock._replica.asgi import AsgiApp
 from penstock._replica.invoke import Invoker
+from penstock._replica.routing_stats import RoutingStats
 from penstock._replica.runners import Runners
 from penstock.serve.context import (
     DeploymentID,
@@ -70,6 +71,9 @@ class ReplicaCode:
         self._user_config: Any = None
         self._invoker: Optional[Invoker] = None
         self._runners: Optional[Runners] = None
+        self._routing_stats: Optional[RoutingStats] = None
+        #: Set before the agent's first step: tells routers what user code says for them.
+        self.announce_stats: Callable[[str], None] = lambda stats: None
         # Of its own: a check must not wait behind requests.
         self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._steps: set[asyncio.Task[None]] = set()
@@ -126,6 +130,9 @@ class ReplicaCode:
         if assignment["user_config"] is not None:
             await self._apply_user_config(assignment["user_config"])
         await self._check_health()
+        self._routing_stats = RoutingStats(self._servable, self.announce_stats)
+        self._routing_stats.configure(assignment["options"].get("request_router_config"))
+        await self._routing_stats.start()
         ready = time.monotonic()
         return {"startup": {"load_s": loaded - began, "init_s": ready - loaded}}
 
@@ -160,6 +167,8 @@ class ReplicaCode:
         replica = current_replica()
         if replica is not None and "max_ongoing_requests" in change:
             replica.max_ongoing_requests = change["max_ongoing_requests"]
+        if self._routing_stats is not None and "request_router_config" in change:
+            self._routing_stats.configure(change["request_router_config"])
         if change.get("user_config") is not None:
             await self._apply_user_config(change["user_config"])
 
@@ -177,6 +186,8 @@ class ReplicaCode:
 
     async def _shutdown(self) -> None:
         """Runs ``__del__`` now, while the loop still works, and not a second time at exit."""
+        if self._routing_stats is not None:
+            self._routing_stats.stop()
         if self._asgi is not None:
             await self._asgi.stop()
         servable, self._servable = self._servable, None

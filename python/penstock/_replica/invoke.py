@@ -84,8 +84,8 @@ class Invoker:
 
     def start(self, call: _core.ReplicaCall) -> None:
         """Begins a request; one that does not wait has ended when this returns."""
-        kind, request_id, route, model_id = call.context()
-        context = RequestContext(request_id, route, self._app_name, model_id)
+        kind, request_id, route, model_id, session_id = call.context()
+        context = RequestContext(request_id, route, self._app_name, model_id, session_id)
         variables = contextvars.copy_context()
         variables.run(request_context.set, context)
         if kind == _CALL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Generic, TypeVar
+from typing import Any, Callable, Generic, TypeVar, Union
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -21,7 +21,7 @@ def _address(text: str) -> Any:
     return (host, int(port)) if host else None
 
 
-def make_scope(call: _core.ReplicaCall) -> dict[str, Any]:
+def make_scope(call: Union[_core.ReplicaCall, _core.Request]) -> dict[str, Any]:
     """The ASGI scope of a request."""
     method, target, version, root_path, client, server = call.http()
     if not target.startswith(b"/"):  # an absolute URI

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from penstock import _core, _process, _wire
 from penstock.serve.context import ReplicaID, RequestContext, request_context
 from penstock.serve.exceptions import ReplicaUnavailableError
-from penstock.serve.handle import DeploymentHandle, DeploymentResponse, _call_soon, _Response
+from penstock.serve.handle import DeploymentHandle, DeploymentResponse, _call_soon, _Response, _unwrapped
 
 __all__ = ["ReplicaSelection", "choose_replica", "dispatch"]
 
@@ -19,10 +19,9 @@ __all__ = ["ReplicaSelection", "choose_replica", "dispatch"]
 class ReplicaSelection:
     """A replica that ``choose_replica`` found, and the slot that it holds."""
 
-    def __init__(self, handle: DeploymentHandle, call: _core.Call, request_id: str, reserved: bool) -> None:
+    def __init__(self, handle: DeploymentHandle, call: _core.Call, reserved: bool) -> None:
         self._handle = handle
         self._call = call
-        self._request_id = request_id
         self._reserved = reserved
         self._dispatched = False
         #: Unique id of the replica.
@@ -47,9 +46,8 @@ class ReplicaSelection:
 class _Dispatch(DeploymentHandle):
     """A handle whose call goes into the slot of a selection."""
 
-    def __init__(self, selection: ReplicaSelection) -> None:
-        chosen = selection._handle
-        super().__init__(chosen.deployment_name, chosen.app_name, _options=chosen._options)
+    def __init__(self, handle: DeploymentHandle, selection: ReplicaSelection) -> None:
+        super().__init__(handle.deployment_name, handle.app_name, _options=handle._options)
         self._selection = selection
 
     def _start(
@@ -59,23 +57,49 @@ class _Dispatch(DeploymentHandle):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        selection = self._selection
-        selection._call.dispatch(_wire.dump_call(args, kwargs))
-        response._request_id = selection._request_id
-        response._begin(selection._call)
+        call = self._selection._call
+        options = self._options
+        call.dispatch(
+            self.app_name,
+            self.deployment_name,
+            options.method_name,
+            response.request_id,
+            context.route if context else "",
+            options.multiplexed_model_id,
+            options.session_id,
+            options.stream,
+            _wire.dump_call(args, kwargs),
+        )
+        response._begin(call)
 
 
-async def _reserve(handle: DeploymentHandle, request_id: str, context: Optional[RequestContext]) -> Any:
+async def _value(argument: Any) -> Any:
+    argument = _unwrapped(argument)
+    return await argument if isinstance(argument, DeploymentResponse) else argument
+
+
+async def _reserve(
+    handle: DeploymentHandle,
+    request_id: str,
+    context: Optional[RequestContext],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     """A call that holds a slot; raises why there is none."""
     options = handle._options
-    call = _process.router().reserve(
+    handle._state.initialized = True
+    looked_at = [await _value(a) for a in args], {k: await _value(v) for k, v in kwargs.items()}
+    call = (_process.router_on_node() if options.near else _process.router()).reserve(
         handle.app_name,
         handle.deployment_name,
         options.method_name,
         request_id,
         context.route if context else "",
         options.multiplexed_model_id,
+        options.session_id,
         options.stream,
+        _wire.dump_call(tuple(looked_at[0]), looked_at[1]),
+        options.near,
     )
     loop = asyncio.get_running_loop()
     settled: asyncio.Future[None] = loop.create_future()
@@ -98,12 +122,14 @@ async def _reserve(handle: DeploymentHandle, request_id: str, context: Optional[
 
 
 @asynccontextmanager
-async def choose_replica(handle: DeploymentHandle, reserve: bool) -> AsyncIterator[ReplicaSelection]:
+async def choose_replica(
+    handle: DeploymentHandle, reserve: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncIterator[ReplicaSelection]:
     """See ``DeploymentHandle.choose_replica``. What was not dispatched is given back at the end."""
     context = request_context.get()
     request_id = context.request_id if context and context.request_id else str(uuid.uuid4())
-    call = await _reserve(handle, request_id, context)
-    selection = ReplicaSelection(handle, call, request_id, reserve)
+    call = await _reserve(handle, request_id, context, args, kwargs)
+    selection = ReplicaSelection(handle, call, reserve)
     if not reserve:
         call.cancel()
     try:
@@ -126,4 +152,4 @@ def dispatch(
     selection._dispatched = True
     if not selection._call.reserved():
         raise ReplicaUnavailableError(ReplicaID(selection.replica_id, handle.deployment_id))
-    return _Dispatch(selection).remote(*args, **kwargs)
+    return _Dispatch(handle, selection).remote(*args, **kwargs)

@@ -159,7 +159,10 @@ class BackpressureConfig(Options):
 
 @dataclass
 class RequestRouterConfig(Options):
-    """Which router to use; only the default one is there yet."""
+    """Which router to use: a class or its import path, and what its ``initialize_state`` gets.
+
+    ModuleNotFoundError for a class that cannot be imported.
+    """
 
     request_router_class: Union[str, Callable[..., Any]] = (
         "ray.serve._private.request_router:PowerOfTwoChoicesRequestRouter"
@@ -172,7 +175,9 @@ class RequestRouterConfig(Options):
     max_backoff_s: float = 0.5
 
     def __post_init__(self) -> None:
-        _core.merge_options("{}", to_json({"request_router_config": self.dict()}))
+        from penstock.serve.request_router._resolve import custom_class
+
+        custom_class(self)
 
 
 @dataclass

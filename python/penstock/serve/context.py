@@ -30,6 +30,10 @@ class ReplicaID:
     unique_id: str
     deployment_id: DeploymentID
 
+    def to_full_id_str(self) -> str:
+        """``app#deployment#id``."""
+        return f"{self.deployment_id.app_name}#{self.deployment_id.name}#{self.unique_id}"
+
     def __str__(self) -> str:
         where = self.deployment_id
         return f"Replica(id='{self.unique_id}', deployment='{where.name}', app='{where.app_name}')"
@@ -142,3 +146,13 @@ _NO_REQUEST: Optional[RequestContext] = None
 request_context: contextvars.ContextVar[Optional[RequestContext]] = contextvars.ContextVar(
     "penstock_request", default=_NO_REQUEST
 )
+
+
+def _get_internal_replica_context() -> Optional[ReplicaContext]:
+    """Ray Serve's inner name for the replica's context; None outside a replica."""
+    return current_replica()
+
+
+def _get_serve_request_context() -> RequestContext:
+    """Ray Serve's inner name for the request's context; an empty one outside a request."""
+    return request_context.get() or RequestContext()

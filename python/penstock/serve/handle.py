@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -39,7 +40,18 @@ __all__ = [
 # _core.Call.outcome()
 _PENDING, _RESULT, _RAISED, _FAILED, _CANCELLED = range(5)
 # First element of _core.Call.failure()
-_BACKPRESSURE, _UNAVAILABLE, _DIED, _SHUTDOWN, _GONE = range(5)
+_BACKPRESSURE, _UNAVAILABLE, _DIED, _SHUTDOWN, _GONE, _ROUTER_FAILED = range(6)
+
+
+class _HandleState:
+    """What a handle shares with those made of it."""
+
+    def __init__(self) -> None:
+        self.initialized = False
+
+    @functools.cached_property
+    def handle_id(self) -> str:
+        return uuid.uuid4().hex[:8]
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,27 @@ class _HandleOptions:
     multiplexed_model_id: str = ""
     session_id: str = ""
     stream: bool = False
+    near: bool = False  # prefers replicas of its own node
     replica: str = ""  # for this one alone
+
+
+_OPTION_TYPES = {
+    "method_name": str,
+    "multiplexed_model_id": str,
+    "session_id": str,
+    "stream": bool,
+    "_prefer_local_routing": bool,
+    "_by_reference": bool,
+    "request_serialization": str,
+    "response_serialization": str,
+}
+
+
+def _check_options(given: dict[str, Any]) -> None:
+    for name, kind in _OPTION_TYPES.items():
+        value = given[name]
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{name} must be of type {kind.__name__}, got {value!r}.")
 
 
 def _unwrapped(argument: Any) -> Any:
@@ -323,10 +355,18 @@ class DeploymentHandle:
     # What a call returns, and a streaming one.
     _kinds: tuple[type[_Response], type[_Response]] = (DeploymentResponse, DeploymentResponseGenerator)
 
-    def __init__(self, deployment_name: str, app_name: str, *, _options: Optional[_HandleOptions] = None) -> None:
+    def __init__(
+        self,
+        deployment_name: str,
+        app_name: str,
+        *,
+        _options: Optional[_HandleOptions] = None,
+        _state: Optional[_HandleState] = None,
+    ) -> None:
         self._deployment_name = deployment_name
         self._app_name = app_name
         self._options = _options or _HandleOptions()
+        self._state = _state or _HandleState()
 
     @property
     def deployment_name(self) -> str:
@@ -344,9 +384,32 @@ class DeploymentHandle:
         return DeploymentID(self._deployment_name, self._app_name)
 
     @property
+    def handle_id(self) -> str:
+        """Tells this handle, and those made of it with ``options``, from others."""
+        return self._state.handle_id
+
+    @property
     def is_initialized(self) -> bool:
-        """Always: the router is this process's, and made when it is needed."""
-        return True
+        """True once ``options``, ``remote`` or ``_init`` was called."""
+        return self._state.initialized
+
+    def _init(
+        self,
+        *,
+        _prefer_local_routing: bool = False,
+        _source: Optional[Any] = None,
+        _run_router_in_separate_loop: bool = True,
+    ) -> None:
+        """Options of the handle's router. RuntimeError once the handle was used.
+
+        A script's router has a loop of its own, a replica's shares the replica's, whatever is asked for.
+        """
+        if self._state.initialized:
+            raise RuntimeError(
+                "Handle has already been initialized. Note that a handle is initialized by its first use."
+            )
+        self._options = replace(self._options, near=_prefer_local_routing)
+        self._state.initialized = True
 
     def running_replicas_populated(self) -> bool:
         """True once replicas of the deployment are known here."""
@@ -369,13 +432,13 @@ class DeploymentHandle:
     ) -> AbstractAsyncContextManager[ReplicaSelection]:
         """``async with``: a replica, and a slot of it for one ``dispatch`` inside the block.
 
-        The arguments are for routers that look at them; none does yet. Without ``_reserve`` no
-        slot is held, and there is nothing to dispatch to.
+        The arguments are those of the call to come, for a router of the deployment that looks at
+        them. Without ``_reserve`` no slot is held, and there is nothing to dispatch to.
         """
-        return choose_replica(self, _reserve)
+        return choose_replica(self, _reserve, args, kwargs)
 
     def dispatch(self, selection: ReplicaSelection, *args: Any, **kwargs: Any) -> Any:
-        """Calls the method for which ``choose_replica`` held a slot, as ``remote`` does.
+        """Calls this handle's method, with its options, in the slot that ``choose_replica`` held.
 
         ValueError for another deployment's selection, RuntimeError for one without a slot or
         dispatched before, ReplicaUnavailableError when the replica is gone.
@@ -394,7 +457,12 @@ class DeploymentHandle:
         request_serialization: Optional[str] = None,
         response_serialization: Optional[str] = None,
     ) -> DeploymentHandle:
-        """A handle that differs in these; the router is shared."""
+        """A handle that differs in these; the router is shared.
+
+        TypeError for a value of another type. Large arguments go by value, whatever
+        ``_by_reference`` says: there is no object store.
+        """
+        _check_options(locals())
         for option, value in (
             ("request_serialization", request_serialization),
             ("response_serialization", response_serialization),
@@ -406,12 +474,14 @@ class DeploymentHandle:
             "multiplexed_model_id": multiplexed_model_id,
             "session_id": session_id,
             "stream": stream,
+            "near": _prefer_local_routing,
         }
+        self._state.initialized = True
         changed = replace(self._options, **{k: v for k, v in changes.items() if v is not None})
         return self._with(changed)
 
     def _with(self, options: _HandleOptions) -> DeploymentHandle:
-        return DeploymentHandle(self._deployment_name, self._app_name, _options=options)
+        return DeploymentHandle(self._deployment_name, self._app_name, _options=options, _state=self._state)
 
     def shutdown(self) -> None:
         """Nothing to do: the router is this process's, and its other handles use it."""
@@ -426,6 +496,7 @@ class DeploymentHandle:
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the method; returns at once with a DeploymentResponse (a generator when streaming)."""
+        self._state.initialized = True
         context = request_context.get()
         request_id = context.request_id if context and context.request_id else str(uuid.uuid4())
         response = self._kinds[self._options.stream](self.deployment_id, request_id)
@@ -448,16 +519,18 @@ class DeploymentHandle:
         kwargs: dict[str, Any],
     ) -> None:
         options = self._options
-        call = _process.router().start(
+        call = (_process.router_on_node() if options.near else _process.router()).start(
             self._app_name,
             self._deployment_name,
             options.method_name,
             response.request_id,
             context.route if context else "",
             options.multiplexed_model_id,
+            options.session_id,
             options.stream,
             _wire.dump_call(args, kwargs),
             options.replica,
+            options.near,
         )
         response._begin(call)
 

@@ -31,6 +31,7 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
       context_(std::move(context)),
       on_stop_(std::move(on_stop)),
       zygotes_(loop, context_, [this] { OnZygotesChanged(); }),
+      routers_(loop, context_),
       link_(loop, context_.paths.control_socket(),
             {.on_up = [this] { Join(); },
              .on_notice = {},
@@ -71,6 +72,8 @@ void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond 
     run(ReconfigureReplica(params));
   } else if (method == "replica.stop") {
     run(StopReplica(params));
+  } else if (method == "routers.run") {
+    run(RunRouters(params));
   } else if (method == "proxy.start") {
     outcome = StartProxy(params);
   } else if (method == "proxy.stop") {
@@ -119,6 +122,16 @@ Status Agent::StopReplica(const Json& params) {
     OnEvent({.kind = ReplicaEvent::Kind::kStopped, .id = order->id, .message = "unknown here"});
   }
   return {};
+}
+
+Status Agent::RunRouters(const Json& params) {
+  std::vector<RouterOrder> orders;
+  for (const Json& entry : params.at("routers")) {
+    auto order = RouterOrderFrom(entry);
+    if (!order.ok()) return order.status();
+    orders.push_back(*std::move(order));
+  }
+  return routers_.Run(orders);
 }
 
 // Bound here rather than in the proxy: the caller learns at once whether the address is free.
@@ -190,12 +203,14 @@ void Agent::Reap(std::vector<int> others) {
   for (const auto& [id, replica] : replicas_) others.push_back(replica->pid());
   if (proxy_) others.push_back(proxy_->pid());
   for (const int pid : zygotes_.pids()) others.push_back(pid);
+  for (const int pid : routers_.pids()) others.push_back(pid);
   ReapOrphans(others);
 }
 
 void Agent::StopEverything(std::function<void()> done) {
   on_empty_ = std::move(done);
   for (const auto& [id, replica] : replicas_) replica->Stop(Duration::zero());
+  routers_.StopAll([this] { FinishIfEmpty(); });
   zygotes_.Stop();
   StopProxy([this] { FinishIfEmpty(); });
 }
@@ -206,7 +221,8 @@ void Agent::OnZygotesChanged() {
 }
 
 void Agent::FinishIfEmpty() {
-  if (!replicas_.empty() || proxy_ || !zygotes_.pids().empty() || !on_empty_) return;
+  const bool empty = replicas_.empty() && !proxy_ && routers_.empty() && zygotes_.pids().empty();
+  if (!empty || !on_empty_) return;
   std::exchange(on_empty_, nullptr)();
 }
 

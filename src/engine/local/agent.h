@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/random.h"
 #include "engine/local/replica_process.h"
+#include "engine/local/router_processes.h"
 #include "engine/local/supervisor.h"
 #include "engine/local/zygotes.h"
 
@@ -53,6 +54,7 @@ class Agent {
   Status StartReplica(const base::Json& params);
   Status ReconfigureReplica(const base::Json& params);
   Status StopReplica(const base::Json& params);
+  Status RunRouters(const base::Json& params);
   Result<std::string> StartProxy(const base::Json& params);
   void StopProxy(std::function<void()> done);
   void OnEvent(const ReplicaEvent& event);
@@ -69,6 +71,7 @@ class Agent {
   bool reap_later_ = false;
   Zygotes zygotes_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
+  RouterProcesses routers_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
   base::UniqueFd grpc_listener_;   // as well
   std::unique_ptr<Supervisor> proxy_;

@@ -34,6 +34,12 @@ void LocalEngine::Stop(const StopOrder& order) { Order(order.node, "replica.stop
 
 void LocalEngine::StopNode(const NodeId& node) { Order(node, "node.stop", Json::object()); }
 
+void LocalEngine::RunRouters(const NodeId& node, const std::vector<RouterOrder>& orders) {
+  Json routers = Json::array();
+  for (const RouterOrder& order : orders) routers.push_back(ToJson(order));
+  Order(node, "routers.run", {{"routers", routers}});
+}
+
 void LocalEngine::StartProxy(const NodeId& node, const ProxyOrder& order,
                              std::function<void(Result<std::string>)> done) {
   const auto agent = agents_.find(node);

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/message.h"
 #include "base/peer.h"
@@ -23,6 +24,7 @@ class LocalEngine final : public Engine {
   void StartProxy(const NodeId& node, const ProxyOrder& order,
                   std::function<void(Result<std::string>)> done) override;
   void StopProxy(const NodeId& node, std::function<void(Status)> done) override;
+  void RunRouters(const NodeId& node, const std::vector<RouterOrder>& orders) override;
   void StopNode(const NodeId& node) override;
 
   // What an agent says. True when the method was one of an agent's.

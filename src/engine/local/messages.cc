@@ -184,6 +184,16 @@ Json ToJson(const ProxyOrder& order) {
           {"grpc_options", order.grpc_options}};
 }
 
+Json ToJson(const RouterOrder& order) {
+  return {{"app", order.id.app},
+          {"deployment", order.id.name},
+          {"socket", order.socket},
+          {"launch", order.launch},
+          {"runtime_env", RuntimeEnvJson(order.runtime_env)},
+          {"router_class", order.router_class},
+          {"kwargs", Json::parse(order.kwargs)}};
+}
+
 Json ToJson(const ReplicaEvent& event) {
   const char* kind = "";
   for (const auto& [value, name] : kKinds) {
@@ -250,6 +260,17 @@ Result<ProxyOrder> ProxyOrderFrom(const Json& json) {
                       .options = j.at("options"),
                       .grpc_port = Whole<int>(j.at("grpc_port")),
                       .grpc_options = j.at("grpc_options")};
+  });
+}
+
+Result<RouterOrder> RouterOrderFrom(const Json& json) {
+  return Parse<RouterOrder>("router order", json, [](const Json& j) {
+    return RouterOrder{.id = {j.at("app"), j.at("deployment")},
+                       .socket = j.at("socket"),
+                       .launch = j.at("launch"),
+                       .runtime_env = RuntimeEnvFrom(j.at("runtime_env")),
+                       .router_class = j.at("router_class"),
+                       .kwargs = j.at("kwargs").dump()};
   });
 }
 

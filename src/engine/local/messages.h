@@ -16,6 +16,7 @@ nlohmann::json ToJson(const StartOrder& order);
 nlohmann::json ToJson(const ReconfigureOrder& order);
 nlohmann::json ToJson(const StopOrder& order);
 nlohmann::json ToJson(const ProxyOrder& order);
+nlohmann::json ToJson(const RouterOrder& order);
 nlohmann::json ToJson(const ReplicaEvent& event);
 nlohmann::json ToJson(const AdoptedReplica& replica);
 
@@ -34,6 +35,7 @@ Result<StartOrder> StartOrderFrom(const nlohmann::json& json);
 Result<ReconfigureOrder> ReconfigureOrderFrom(const nlohmann::json& json);
 Result<StopOrder> StopOrderFrom(const nlohmann::json& json);
 Result<ProxyOrder> ProxyOrderFrom(const nlohmann::json& json);
+Result<RouterOrder> RouterOrderFrom(const nlohmann::json& json);
 Result<ReplicaEvent> ReplicaEventFrom(const nlohmann::json& json);
 Result<AdoptedReplica> AdoptedReplicaFrom(const nlohmann::json& json);
 Result<ForkAnswer> ForkAnswerFrom(const nlohmann::json& json);

@@ -64,6 +64,8 @@ PENSTOCK_FUZZ(input) {
       return CheckTrip(message, ReplicaEventFrom);
     case 6:
       return CheckTrip(message, ForkAnswerFrom);
+    case 7:
+      return CheckTrip(message, RouterOrderFrom);
     default:
       return CheckTrip(message, AdoptedReplicaFrom);
   }

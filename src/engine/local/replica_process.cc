@@ -22,17 +22,6 @@ constexpr int kControlDescriptor = 3;
 // What of a log is quoted when a replica died without a word of its own, in bytes.
 constexpr std::size_t kTailBytes = 4000;
 
-// Ray's rule: what is not printable ASCII or not fit for a file name becomes "_".
-std::string FileName(const std::string& text) {
-  std::string name;
-  for (const char c : text) {
-    const bool fit =
-        c > ' ' && c < 127 && std::string_view("<>:\"/\\|?*").find(c) == std::string::npos;
-    name += fit ? c : '_';
-  }
-  return name;
-}
-
 base::UniqueFd OpenLog(const std::string& path) {
   return base::UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
 }
@@ -48,6 +37,17 @@ std::vector<std::string> Argv(const NodeContext& context, const Json& launch) {
 }
 
 }  // namespace
+
+// Ray's rule: what is not printable ASCII or not fit for a file name becomes "_".
+std::string FileName(const std::string& text) {
+  std::string name;
+  for (const char c : text) {
+    const bool fit =
+        c > ' ' && c < 127 && std::string_view("<>:\"/\\|?*").find(c) == std::string::npos;
+    name += fit ? c : '_';
+  }
+  return name;
+}
 
 ReplicaProcess::ReplicaProcess(base::Loop& loop, base::Random& random, const NodeContext& context,
                                Zygotes& zygotes, StartOrder order,
@@ -205,14 +205,19 @@ void ReplicaProcess::AddFacts(const Json& told) {
 }
 
 void ReplicaProcess::Reconfigure(const ReconfigureOrder& order) {
+  const char* router = "request_router_config";
+  const bool same_router =
+      order_.options.value(router, Json()) == order.options.value(router, Json());
   order_.options = order.options;
   order_.health_check_period_s = order.health_check_period_s;
   order_.health_check_timeout_s = order.health_check_timeout_s;
   const bool same_limit = order_.max_ongoing_requests == order.max_ongoing_requests;
   order_.max_ongoing_requests = order.max_ongoing_requests;
   if (order.user_config_changed) order_.user_config = order.user_config;
-  if (!ready_ || (same_limit && !order.user_config_changed)) return Tell(Kind::kReconfigured);
+  const bool same = same_limit && same_router && !order.user_config_changed;
+  if (!ready_ || same) return Tell(Kind::kReconfigured);
   Json change = {{"max_ongoing_requests", order.max_ongoing_requests}};
+  if (!same_router) change[router] = order.options.value(router, Json());
   if (order.user_config_changed) change["user_config"] = Json::parse(order.user_config);
   control_->Call("replica.reconfigure", {change, ""}, [this](const Result<Message>& answer) {
     Tell(Kind::kReconfigured, answer.ok() ? "" : answer.status().message());

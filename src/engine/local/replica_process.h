@@ -18,6 +18,9 @@
 
 namespace penstock::engine::local {
 
+// What a name is called in the name of a log file.
+std::string FileName(const std::string& text);
+
 class ReplicaProcess {
  public:
   // Forked from one of `zygotes` where that is possible.

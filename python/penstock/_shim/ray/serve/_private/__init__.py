@@ -1,0 +1,1 @@
+"""Ray Serve's name for inner parts that users import."""

@@ -1,0 +1,1 @@
+"""Ray Serve's experimental request routers."""
