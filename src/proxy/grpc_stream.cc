@@ -52,6 +52,8 @@ GrpcStream::Controls GrpcStream::ReadControls(const HttpHead& head) {
       id_ = value;
     } else if (name == "multiplexed_model_id") {
       controls.model_id = value;
+    } else if (name == "session_id") {
+      controls.session_id = value;
     } else if (name == "grpc-encoding") {
       controls.encoding = value == "identity" ? std::string_view() : value;
     } else if (name == "grpc-timeout") {
@@ -137,6 +139,7 @@ void GrpcStream::EncodeHead(const HttpHead& head, const Controls& controls,
   out.route = route.ingress.app;
   out.root_path = {};
   out.multiplexed_model_id = controls.model_id;
+  out.session_id = controls.session_id;
   out.method = head.target.substr(head.target.rfind('/') + 1);
   out.servicer = rpc_->servicer;
   out.target = head.target;

@@ -44,6 +44,7 @@ class GrpcStream final : public Http2Stream, private Forwarding {
   struct Controls {
     std::string_view application;
     std::string_view model_id;
+    std::string_view session_id;
     std::string_view encoding;  // of the messages; "" for none
     std::string_view timeout;
     bool grpc = false;  // the content type is gRPC's
