@@ -118,6 +118,7 @@ class NodeProcess {
     }
     agent_ = std::make_unique<Agent>(loop_, context, [this] { Stop(); });
     agent_->SetOnJoined([this] { OnJoined(); });
+    agent_->SetCheckProxy(&CheckProxy);
     return options_.is_head ? Status() : WatchHead();
   }
 

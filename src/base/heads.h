@@ -21,6 +21,7 @@ enum class CallKind : std::uint8_t {
 
 // RequestHead::flags, a bit set.
 inline constexpr std::uint8_t kStreamReply = 1;  // the caller wants the items of a generator
+inline constexpr std::uint8_t kSecure = 2;       // it came over TLS: https, wss
 
 // The head of a kRequest frame.
 struct RequestHead {

@@ -1,7 +1,6 @@
 #include "proxy/http_connection.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -35,10 +34,10 @@ bool IsModelIdHeader(std::string_view name) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(Server& server, base::UniqueFd socket)
+HttpConnection::HttpConnection(Server& server, Transport socket)
     : server_(server),
       socket_(std::move(socket)),
-      client_(base::PeerAddress(socket_)),
+      client_(base::PeerAddress(socket_.socket())),
       parser_(*this) {
   server_.loop().Watch(socket_.get(), EPOLLIN, *this);
   server_.OnIdle(*this);
@@ -53,6 +52,9 @@ void HttpConnection::Close() {
   loop.Unwatch(socket_.get(), *this);
   if (request_.deadline != 0) loop.Cancel(request_.deadline);
   if (linger_ != 0) loop.Cancel(linger_);
+  StopWaiting();
+  const bool whole = phase_ == Phase::kIdle || phase_ == Phase::kLingering;
+  if (whole && written_ == out_.size()) socket_.SayGoodbye();
   socket_.Reset();
   const bool goes_on = request_.outlives_client && request_.body_ended;
   if (exchange_ && goes_on) {
@@ -72,7 +74,7 @@ void HttpConnection::OnEvents(std::uint32_t events) {
 
 void HttpConnection::Receive() {
   auto& scratch = server_.scratch();
-  const auto n = ::recv(socket_.get(), scratch.data(), scratch.size(), 0);
+  const auto n = socket_.Receive(scratch.data(), scratch.size());
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {  // the client is gone, and with it whoever wanted the reply
     if (phase_ == Phase::kForwarded || phase_ == Phase::kReplying || phase_ == Phase::kUpgraded) {
@@ -116,11 +118,23 @@ void HttpConnection::Parse(std::string_view bytes) {
     }
   }
   parsing_ = false;
+  if (socket_ && phase_ == Phase::kIdle && parser_.in_message()) server_.OnHeadBegun(*this);
 }
 
 void HttpConnection::OnGarbage(int status) {
   if (phase_ == Phase::kLingering) return;
   if (phase_ == Phase::kReplying) return Close();  // too late to say anything
+  RefuseHead({status, std::string(kPlainText), "Invalid HTTP request received.", ""});
+}
+
+// Idle for too long, or a head that trickles.
+void HttpConnection::OnImpatience() {
+  if (!parser_.in_message()) return Close();
+  RefuseHead(HeadTimedOut(server_.options().head_timeout));
+}
+
+// There is no request that could be answered, and none can follow.
+void HttpConnection::RefuseHead(const SimpleReply& reply) {
   if (phase_ == Phase::kIdle) {
     server_.OnBusy(*this);
     request_ = Request{};
@@ -130,7 +144,7 @@ void HttpConnection::OnGarbage(int status) {
   }
   if (exchange_) std::exchange(exchange_, nullptr)->Cancel();
   request_.keep_alive = false;
-  Answer({status, std::string(kPlainText), "Invalid HTTP request received.", ""});
+  Answer(reply);
 }
 
 void HttpConnection::StopReading() {
@@ -231,7 +245,7 @@ void HttpConnection::EncodeHead(const HttpHead& head, std::string_view prefix,
   const std::string root_path =
       server_.options().root_path + (prefix == "/" ? std::string() : std::string(prefix));
   out.kind = request_.websocket_key.empty() ? base::CallKind::kHttp : base::CallKind::kWebSocket;
-  out.flags = 0;
+  out.flags = socket_.secure() ? base::kSecure : std::uint8_t{0};
   out.request_id = request_.id;
   out.app = app;
   out.route = prefix;
@@ -528,12 +542,9 @@ void HttpConnection::Transmit(std::string_view piece) {
   const std::string_view queued = std::string_view(out_).substr(written_);
   std::array<iovec, 2> parts{{{const_cast<char*>(queued.data()), queued.size()},
                               {const_cast<char*>(piece.data()), piece.size()}}};
-  msghdr message{};
-  message.msg_iov = parts.data();
-  message.msg_iovlen = parts.size();
   ssize_t n = 0;
   do {
-    n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    n = socket_.Send(parts);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno != EAGAIN) return Close();
   const std::size_t sent = n < 0 ? 0 : static_cast<std::size_t>(n);
@@ -543,8 +554,7 @@ void HttpConnection::Transmit(std::string_view piece) {
 
 void HttpConnection::Flush() {
   while (written_ < out_.size()) {
-    const auto n =
-        ::send(socket_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL);
+    const auto n = socket_.Send(std::string_view(out_).substr(written_));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
       if (!std::exchange(want_write_, true)) {
@@ -575,7 +585,7 @@ void HttpConnection::GrantCredit() {
 void HttpConnection::Linger() {
   if (linger_ != 0) return;
   if (request_.body_ended && rest_.empty()) return Close();
-  ::shutdown(socket_.get(), SHUT_WR);
+  socket_.EndSending();
   StartReading();
   linger_ = server_.loop().After(kLingerTime, [this] {
     linger_ = 0;

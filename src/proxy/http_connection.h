@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +14,8 @@
 #include "proxy/builtin.h"
 #include "proxy/http_parser.h"
 #include "proxy/http_response.h"
+#include "proxy/patience.h"
+#include "proxy/transport.h"
 #include "proxy/websocket.h"
 #include "route/exchange.h"
 
@@ -24,11 +25,12 @@ class Server;
 
 class HttpConnection final : public base::FdHandler,
                              public base::TurnEndHandler,
+                             public Patience::Waiter,
                              private HttpParser::Sink,
                              private route::ReplySink {
  public:
   // `server` owns the connection and outlives it.
-  HttpConnection(Server& server, base::UniqueFd socket);
+  HttpConnection(Server& server, Transport socket);
   ~HttpConnection() override;
 
   void OnEvents(std::uint32_t events) override;
@@ -36,13 +38,6 @@ class HttpConnection final : public base::FdHandler,
 
   // Ends it now. The server drops the object at the end of the turn.
   void Close();
-
-  // True between requests.
-  bool idle() const { return phase_ == Phase::kIdle; }
-
-  // For the server: when it turned idle, and its place among the idle ones.
-  TimePoint idle_since{};
-  std::list<HttpConnection*>::iterator idle_place{};
 
  private:
   enum class Phase {
@@ -83,6 +78,8 @@ class HttpConnection final : public base::FdHandler,
   void Receive();
   void Parse(std::string_view bytes);
   void OnGarbage(int status);
+  void OnImpatience() override;
+  void RefuseHead(const SimpleReply& reply);
   void StopReading();
   void StartReading();
 
@@ -117,7 +114,7 @@ class HttpConnection final : public base::FdHandler,
   ResponseContext Context() const;
 
   Server& server_;
-  base::UniqueFd socket_;
+  Transport socket_;
   std::string client_;  // "host:port"
   HttpParser parser_;
   Phase phase_ = Phase::kIdle;

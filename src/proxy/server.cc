@@ -18,13 +18,14 @@ Server::Server(base::Loop& loop, base::UniqueFd listener, route::Router& router,
       router_(router),
       options_(std::move(options)),
       address_(base::LocalAddress(listener_)),
-      access_log_(loop, options_.access_log, options_.node) {
+      access_log_(loop, options_.access_log, options_.node),
+      idle_(loop, options_.keep_alive_timeout),
+      heads_(loop, options_.head_timeout) {
   loop_.Watch(listener_.get(), EPOLLIN, *this);
 }
 
 Server::~Server() {
   loop_.Unwatch(listener_.get(), *this);
-  if (sweep_ != 0) loop_.Cancel(sweep_);
   std::vector<std::shared_ptr<HttpConnection>> all;
   all.reserve(connections_.size());
   for (const auto& [raw, connection] : connections_) all.push_back(connection);
@@ -33,9 +34,27 @@ Server::~Server() {
 
 void Server::OnEvents(std::uint32_t) {
   while (base::UniqueFd socket = base::Accept(listener_)) {
-    auto connection = std::make_shared<HttpConnection>(*this, std::move(socket));
-    connections_.emplace(connection.get(), connection);
+    if (options_.tls) {
+      Shake(std::move(socket));
+    } else {
+      Open(Transport(std::move(socket)));
+    }
   }
+}
+
+void Server::Shake(base::UniqueFd socket) {
+  auto handshake = std::make_shared<Handshake>(
+      loop_, std::move(socket), *options_.tls, [this](Handshake& ended, Transport transport) {
+        loop_.Dispose(std::move(handshakes_.extract(&ended).mapped()));  // it is calling
+        if (transport) Open(std::move(transport));
+      });
+  heads_.Begin(*handshake);
+  handshakes_.emplace(handshake.get(), handshake);
+}
+
+void Server::Open(Transport socket) {
+  auto connection = std::make_shared<HttpConnection>(*this, std::move(socket));
+  connections_.emplace(connection.get(), connection);
 }
 
 const std::string& Server::Date() {
@@ -47,30 +66,7 @@ const std::string& Server::Date() {
   return date_;
 }
 
-void Server::OnIdle(HttpConnection& connection) {
-  connection.idle_since = loop_.Now();
-  connection.idle_place = idle_.insert(idle_.end(), &connection);
-  if (sweep_ == 0) sweep_ = loop_.After(options_.keep_alive_timeout, [this] { Sweep(); });
-}
-
-void Server::OnBusy(HttpConnection& connection) { idle_.erase(connection.idle_place); }
-
-// One timer for all: the list is in order of time because the time-out is the same for each.
-void Server::Sweep() {
-  sweep_ = 0;
-  while (!idle_.empty()) {
-    HttpConnection& oldest = *idle_.front();
-    const TimePoint due = oldest.idle_since + options_.keep_alive_timeout;
-    if (due > loop_.Now()) {
-      sweep_ = loop_.At(due, [this] { Sweep(); });
-      return;
-    }
-    oldest.Close();
-  }
-}
-
 void Server::Drop(HttpConnection& connection) {
-  if (connection.idle()) idle_.erase(connection.idle_place);
   auto dropped = connections_.extract(&connection);
   if (!dropped.empty()) loop_.Dispose(std::move(dropped.mapped()));
 }

@@ -6,17 +6,20 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/random.h"
 #include "proxy/access_log.h"
+#include "proxy/handshake.h"
 #include "proxy/http_connection.h"
+#include "proxy/patience.h"
+#include "proxy/tls.h"
 #include "route/router.h"
 
 namespace penstock::proxy {
@@ -25,10 +28,15 @@ struct ServerOptions {
   std::string root_path;                    // that a gateway in front strips
   std::optional<double> request_timeout_s;  // absent: none
   Duration keep_alive_timeout = std::chrono::seconds(90);
+  Duration head_timeout = std::chrono::seconds(60);  // for a request's head, and for a handshake
   std::uint64_t max_body_bytes = std::uint64_t{1} << 30;
-  std::string access_log;  // path, "" for none
-  std::string node;        // named in log lines
+  std::string access_log;                 // path, "" for none
+  std::string node;                       // named in log lines
+  std::shared_ptr<const TlsContext> tls;  // nullptr: plain
 };
+
+// What a server speaks over TLS, as ALPN names it, the dearest first.
+inline const std::vector<std::string> kProtocols{"http/1.1"};
 
 class Server final : private base::FdHandler {
  public:
@@ -39,8 +47,8 @@ class Server final : private base::FdHandler {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Connections open now.
-  std::size_t connections() const { return connections_.size(); }
+  // Connections open now, those that are still agreeing on TLS included.
+  std::size_t connections() const { return connections_.size() + handshakes_.size(); }
 
   // For connections.
   base::Loop& loop() { return loop_; }
@@ -52,13 +60,15 @@ class Server final : private base::FdHandler {
   std::array<char, 64 << 10>& scratch() { return scratch_; }
   base::RequestHead& head() { return head_; }  // reused: its vector keeps its memory
   const std::string& Date();                   // of now, for the header
-  void OnIdle(HttpConnection& connection);     // it waits for a request
-  void OnBusy(HttpConnection& connection);     // it has one
-  void Drop(HttpConnection& connection);       // it closed
+  void OnIdle(Patience::Waiter& connection) { idle_.Begin(connection); }        // has no request
+  void OnHeadBegun(Patience::Waiter& connection) { heads_.Begin(connection); }  // part of one
+  void OnBusy(Patience::Waiter& connection) { connection.StopWaiting(); }       // has one
+  void Drop(HttpConnection& connection);                                        // it closed
 
  private:
   void OnEvents(std::uint32_t events) override;
-  void Sweep();
+  void Shake(base::UniqueFd socket);
+  void Open(Transport socket);
 
   base::Loop& loop_;
   base::UniqueFd listener_;
@@ -69,9 +79,10 @@ class Server final : private base::FdHandler {
   AccessLog access_log_;
   base::RequestHead head_;
   std::array<char, 64 << 10> scratch_;
+  Patience idle_;   // between requests
+  Patience heads_;  // handshakes and heads that have begun
   std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>> connections_;
-  std::list<HttpConnection*> idle_;  // the one that has been idle longest first
-  base::Loop::TimerId sweep_ = 0;
+  std::unordered_map<Handshake*, std::shared_ptr<Handshake>> handshakes_;
   std::int64_t date_second_ = -1;
   std::string date_;
 };

@@ -114,18 +114,22 @@ Result<std::string> Agent::StartProxy(const Json& params) {
   if (proxy_) return base::LocalAddress(proxy_listener_);
   const auto order = ProxyOrderFrom(params);
   if (!order.ok()) return order.status();
+  if (check_proxy_) {
+    if (Status bad = check_proxy_(order->options); !bad.ok()) return bad;
+  }
+  Variables variables = context_.environment;
+  variables[kProxyOptions] = order->options.dump();
   auto listener = base::ListenTcp(order->host, order->port);
   if (!listener.ok()) return listener.status();
   proxy_listener_ = *std::move(listener);
   proxy_ = std::make_unique<Supervisor>(
       loop_, "proxy",
-      SpawnOptions{
-          .argv = {context_.executable, "proxy", "--instance", context_.paths.folder, "--node",
-                   context_.node.id, "--ip", context_.node.ip, "--options", order->options.dump()},
-          .variables = context_.environment,
-          .folder = "",
-          .log_path = context_.paths.logs() + "/proxy_stderr.log",
-          .descriptors = {{proxy_listener_.get(), kListenerDescriptor}}});
+      SpawnOptions{.argv = {context_.executable, "proxy", "--instance", context_.paths.folder,
+                            "--node", context_.node.id, "--ip", context_.node.ip},
+                   .variables = std::move(variables),
+                   .folder = "",
+                   .log_path = context_.paths.logs() + "/proxy_stderr.log",
+                   .descriptors = {{proxy_listener_.get(), kListenerDescriptor}}});
   if (Status bad = proxy_->Start(); !bad.ok()) {
     proxy_.reset();
     proxy_listener_.Reset();

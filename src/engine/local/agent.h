@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/control_link.h"
@@ -20,6 +21,10 @@
 #include "engine/local/supervisor.h"
 
 namespace penstock::engine::local {
+
+// The variable by which a proxy gets its HTTP options, as JSON. Not an argument: everybody on the
+// host sees those, and a password may be among them.
+inline constexpr const char* kProxyOptions = "PENSTOCK_PROXY_OPTIONS";
 
 class Agent {
  public:
@@ -32,6 +37,11 @@ class Agent {
 
   // Called once the controller knows the node.
   void SetOnJoined(std::function<void()> on_joined) { on_joined_ = std::move(on_joined); }
+
+  // What is to be asked before a proxy is started: its options may name files of this host.
+  void SetCheckProxy(std::function<Status(const base::Json& options)> check) {
+    check_proxy_ = std::move(check);
+  }
 
   // Waits for children that ended and are in nobody's care. Call on SIGCHLD. `others` are
   // further children that somebody watches.
@@ -57,6 +67,7 @@ class Agent {
   std::function<void()> on_stop_;
   std::function<void()> on_joined_;
   std::function<void()> on_empty_;
+  std::function<Status(const base::Json&)> check_proxy_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
   std::unique_ptr<Supervisor> proxy_;
