@@ -314,6 +314,39 @@ TEST_F(ProxyTest, IdleConnectionsAreClosed) {
   UntilClosed(*client);
 }
 
+TEST_F(ProxyTest, AHeadThatTricklesIsTimedOutHoweverOftenAByteComes) {
+  Serve({.head_timeout = std::chrono::milliseconds(60)});
+  const auto client = Connect();
+  const auto idle = Connect();
+  std::string_view head = "GET / HTTP/1.1\r\nHost: h\r\nx-long: ";
+  Until([&] {
+    if (!client->closed) client->Send(head.empty() ? "x" : head.substr(0, 1));
+    head.remove_prefix(head.empty() ? 0 : 1);
+    while (client->Read()) {
+    }
+    return client->closed;
+  });
+  EXPECT_THAT(client->text, StartsWith("HTTP/1.1 408 Request Timeout\r\n"));
+  EXPECT_THAT(client->text, HasSubstr("The head of the request did not arrive within 0.06s."));
+  idle->Read();
+  EXPECT_FALSE(idle->closed) << "who has not begun may stay";
+  EXPECT_TRUE(code_.calls.empty());
+}
+
+TEST_F(ProxyTest, TheTimeOfAHeadIsItsOwnAndNotThatOfABodyOrOfTheNextRequest) {
+  Serve({.head_timeout = std::chrono::milliseconds(60)});
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, call->TakeBody()); };
+  const auto client = Connect();
+  client->Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\no");
+  const auto other = Connect();  // its time-out shows that the time has passed
+  other->Send("GET");
+  UntilClosed(*other);
+  client->Send("kGET / HTTP/1.1\r\n");
+  UntilText(*client, "\r\n\r\nok");
+  client->text.clear();
+  UntilText(*client, "HTTP/1.1 408 ");
+}
+
 TEST_F(ProxyTest, AHeaderThatCarriesALineBreakIsDropped) {
   Serve();
   code_.on_start = [](const auto& call) {

@@ -155,6 +155,9 @@ void BindReplica(nb::module_& module) {
                    [](const Call& c) { return (c.head().flags & base::kStreamRequest) != 0; })
       .def_prop_ro("wants_stream",
                    [](const Call& c) { return (c.head().flags & base::kStreamReply) != 0; })
+      .def_prop_ro(
+          "secure", [](const Call& c) { return (c.head().flags & base::kSecure) != 0; },
+          "True when the request came over TLS.")
       .def_prop_ro("method", [](const Call& c) { return Text(c.head().method); })
       .def_prop_ro("headers", [](const Call& c) { return HeaderList(c.head().headers); })
       .def_prop_ro("body_ended", &Call::body_ended)

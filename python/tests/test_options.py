@@ -105,7 +105,6 @@ def test_the_defaults_of_serve_may_be_said(deploy: Deployer) -> None:
             lambda: serve.run(Probe.bind(), external_scaler_enabled=True),
         ),
         ("logging_config", lambda: serve.run(Probe.bind(), logging_config={"encoding": "JSON"})),
-        ("ssl_keyfile", lambda: serve.start(http_options={"ssl_keyfile": "/key"})),
     ],
 )
 @pytest.mark.usefixtures("instance")

@@ -120,6 +120,7 @@ class NodeProcess {
     agent_->SetOnJoined([this] { OnJoined(); });
     agent_->SetOnReapable([this] { Reap(); });
     if (!options_.python.empty()) agent_->WarmUp(options_.python);
+    agent_->SetCheckProxy(&CheckProxy);
     return options_.is_head ? Status() : WatchHead();
   }
 

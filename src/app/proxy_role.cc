@@ -3,6 +3,8 @@
 #include <sys/signalfd.h>
 
 #include <cstdio>
+#include <memory>
+#include <utility>
 
 #include "app/roles.h"
 #include "base/control_link.h"
@@ -13,7 +15,9 @@
 #include "base/loop.h"
 #include "config/grpc_options.h"
 #include "config/http_options.h"
+#include "engine/local/agent.h"
 #include "proxy/server.h"
+#include "proxy/tls.h"
 #include "route/router.h"
 #include "route/subscription.h"
 
@@ -29,16 +33,30 @@ std::string Lower(std::string text) {
   return text;
 }
 
-proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nlohmann::json& raw,
+proxy::TlsOptions TlsOptionsFrom(const config::HttpOptions& http) {
+  return {.keyfile = http.ssl_keyfile,
+          .certfile = http.ssl_certfile,
+          .keyfile_password = http.ssl_keyfile_password,
+          .ca_certs = http.ssl_ca_certs};
+}
+
+// nullptr for a proxy without TLS.
+Result<std::shared_ptr<const proxy::TlsContext>> LoadTls(const config::HttpOptions& http) {
+  const proxy::TlsOptions options = TlsOptionsFrom(http);
+  if (!options.enabled()) return std::shared_ptr<const proxy::TlsContext>();
+  return proxy::TlsContext::Load(options, proxy::kProtocols);
+}
+
+proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http,
                                        const base::InstancePaths& paths, const std::string& ip) {
-  proxy::ServerOptions options{.root_path = http.root_path,
-                               .request_timeout_s = http.request_timeout_s,
-                               .keep_alive_timeout = FromSeconds(http.keep_alive_timeout_s),
-                               .access_log = paths.logs() + "/proxy_access.log",
-                               .node = ip};
-  options.session_header = Lower(base::GetEnv("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id"));
-  options.max_body_bytes = raw.value("max_body_bytes", options.max_body_bytes);
-  return options;
+  return {.root_path = http.root_path,
+          .request_timeout_s = http.request_timeout_s,
+          .keep_alive_timeout = FromSeconds(http.keep_alive_timeout_s),
+          .head_timeout = FromSeconds(http.request_head_timeout_s),
+          .max_body_bytes = http.max_body_bytes,
+          .access_log = paths.logs() + "/proxy_access.log",
+          .node = ip,
+          .session_header = Lower(base::GetEnv("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id"))};
 }
 
 // Ends the loop on SIGTERM: clients that share a connection are told, the log is written out.
@@ -79,15 +97,21 @@ Result<std::optional<proxy::GrpcServing>> GrpcServingFrom(const ProxyRoleOptions
 
 }  // namespace
 
+Status CheckProxy(const nlohmann::json& options) {
+  const auto http = config::ParseHttpOptions(options);
+  return http.ok() ? LoadTls(*http).status() : http.status();
+}
+
 int RunProxy(const ProxyRoleOptions& role) {
   const base::InstancePaths paths{role.folder};
   const Status logging =
       base::OpenLog({.path = paths.logs() + "/proxy.log", .component = "proxy", .id = role.ip});
-  const auto raw = nlohmann::json::parse(role.options, nullptr, /*allow_exceptions=*/false);
-  const auto http = config::ParseHttpOptions(raw);
+  const auto http = config::ParseHttpOptions(nlohmann::json::parse(
+      base::GetEnv(engine::local::kProxyOptions), nullptr, /*allow_exceptions=*/false));
+  const auto tls = http.ok() ? LoadTls(*http) : http.status();
   auto grpc = GrpcServingFrom(role, paths);
   auto loop = base::Loop::Create();
-  for (const Status& bad : {logging, http.status(), grpc.status(), loop.status()}) {
+  for (const Status& bad : {logging, tls.status(), grpc.status(), loop.status()}) {
     if (bad.ok()) continue;
     std::fprintf(stderr, "penstock proxy: %s\n", bad.message().c_str());
     return 1;
@@ -105,8 +129,9 @@ int RunProxy(const ProxyRoleOptions& role) {
   route::Subscription subscription(**loop, link, router, route::Subscription::Scope::kEverything,
                                    role.node);
   subscribed = &subscription;
-  proxy::Server server(**loop, base::UniqueFd(kListenerDescriptor), router,
-                       ServerOptionsFrom(*http, raw, paths, role.ip));
+  proxy::ServerOptions options = ServerOptionsFrom(*http, paths, role.ip);
+  options.tls = *tls;
+  proxy::Server server(**loop, base::UniqueFd(kListenerDescriptor), router, std::move(options));
   const Termination termination(**loop);
   if (*grpc) server.ListenGrpc(base::UniqueFd(kGrpcDescriptor), **std::move(grpc));
   (*loop)->Run();

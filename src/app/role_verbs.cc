@@ -68,7 +68,6 @@ void AddRoles(CLI::App& root, Action& chosen) {
   proxy->add_option("--instance", options->folder)->required();
   proxy->add_option("--node", options->node)->required();
   proxy->add_option("--ip", options->ip)->required();
-  proxy->add_option("--options", options->options)->required();
   proxy->add_option("--grpc", options->grpc);
   proxy->callback([options, &chosen] { chosen = [options] { return RunProxy(*options); }; });
 

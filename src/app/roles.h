@@ -2,11 +2,13 @@
 #pragma once
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "detect/node_totals.h"
+#include "penstock/status.h"
 #include "resources/labels.h"
 
 namespace penstock::app {
@@ -40,12 +42,15 @@ struct ProxyRoleOptions {
   std::string folder;
   std::string node;
   std::string ip;
-  std::string options;  // HTTP options, JSON
-  std::string grpc;     // gRPC options, JSON; "" when it serves none
+  std::string grpc;  // gRPC options, JSON; "" when it serves none
 };
 
-// The proxy; its listening socket is descriptor 3, that for gRPC 4.
+// The proxy; its listening socket is descriptor 3, that for gRPC 4. Its HTTP options are in the
+// environment.
 int RunProxy(const ProxyRoleOptions& options);
+
+// Why a proxy with these HTTP options could not run on this host, if so.
+Status CheckProxy(const nlohmann::json& options);
 
 // A replica of C++ code; its control socket is the descriptor PENSTOCK_CONTROL_FD names.
 int RunReplica();

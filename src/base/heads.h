@@ -23,7 +23,8 @@ enum class CallKind : std::uint8_t {
 // RequestHead::flags, a bit set.
 inline constexpr std::uint8_t kStreamReply = 1;    // the caller wants the items of a generator
 inline constexpr std::uint8_t kStreamRequest = 2;  // of kGrpc: any number of messages come
-inline constexpr std::uint8_t kHold = 4;  // takes a slot; the body is the whole request for it
+inline constexpr std::uint8_t kHold = 4;    // takes a slot; the body is the whole request for it
+inline constexpr std::uint8_t kSecure = 8;  // it came over TLS
 
 // The head of a kRequest frame.
 struct RequestHead {

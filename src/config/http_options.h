@@ -1,10 +1,10 @@
 // `http_options`: where and how the proxy listens (behaviour specification, 1.10).
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "penstock/status.h"
 
@@ -16,15 +16,20 @@ struct HttpOptions {
   std::string root_path;                    // prefix that a gateway in front strips; "" for none
   std::optional<double> request_timeout_s;  // <= 0 or absent: none
   double keep_alive_timeout_s = 90;         // > 0; idle connections are closed after it
-  bool enabled = true;                      // false when host is None
+  double request_head_timeout_s = 60;       // > 0; for a request's head once it has begun
+  std::uint64_t max_body_bytes = std::uint64_t{1} << 30;  // of a request
+  bool enabled = true;                                    // false when host is None
+
+  // Paths of files in PEM form, and the key's password; "" for none.
+  std::string ssl_keyfile;
+  std::string ssl_certfile;
+  std::string ssl_keyfile_password;
+  std::string ssl_ca_certs;
 
   friend bool operator==(const HttpOptions&, const HttpOptions&) = default;
 };
 
 // Unknown fields are ignored, as Ray Serve does. kInvalidArgument naming the field.
 Result<HttpOptions> ParseHttpOptions(const nlohmann::json& options);
-
-// Set options that the proxy does not act on yet, by name.
-std::vector<std::string> HttpNotActedUpon(const nlohmann::json& options);
 
 }  // namespace penstock::config

@@ -10,7 +10,6 @@ PENSTOCK_FUZZ(input) {
   const auto json = input.Json();
   if (json.is_discarded()) return;
   const auto options = ParseHttpOptions(json);
-  HttpNotActedUpon(json);
   if (!options.ok()) {
     PENSTOCK_CHECK(options.status().code() == penstock::Code::kInvalidArgument);
     PENSTOCK_CHECK(!options.status().message().empty());
@@ -18,6 +17,8 @@ PENSTOCK_FUZZ(input) {
   }
   PENSTOCK_CHECK(options->port >= 0 && options->port <= 65535);
   PENSTOCK_CHECK(std::isfinite(options->keep_alive_timeout_s) && options->keep_alive_timeout_s > 0);
+  PENSTOCK_CHECK(std::isfinite(options->request_head_timeout_s) &&
+                 options->request_head_timeout_s > 0);
   const double timeout = options->request_timeout_s.value_or(1);
   PENSTOCK_CHECK(std::isfinite(timeout) && timeout > 0);
   PENSTOCK_CHECK(options->enabled || options->host == HttpOptions().host);

@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/socket.h"
-#include "config/http_options.h"
 #include "control/app_request.h"
 #include "control/snapshot_json.h"
 
@@ -152,10 +151,6 @@ void Server::OnCall(RouterId id, const std::string& method, const Message& param
 void Server::Start(const Message& params, const Peer::Respond& respond) {
   const DoorOptions options{.http = params.json.value("http_options", Json::object()),
                             .grpc = params.json.value("grpc_options", Json::object())};
-  if (const auto missing = config::HttpNotActedUpon(options.http); !missing.empty()) {
-    return respond(
-        Status(Code::kUnimplemented, missing.front() + " is accepted but not acted upon yet."));
-  }
   if (Status bad = KeepCode(params); !bad.ok()) return respond(bad);  // the gRPC directory
   controller_->StartProxy(options, [respond](const Result<FrontDoor::Opened>& opened) {
     if (!opened.ok()) return respond(opened.status());

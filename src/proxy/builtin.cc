@@ -93,6 +93,13 @@ SimpleReply TimedOut(std::string_view request_id, double timeout_s) {
           ""};
 }
 
+SimpleReply HeadTimedOut(Duration limit) {
+  return {408, std::string(kPlainText),
+          "The head of the request did not arrive within " +
+              nlohmann::json(ToSeconds(limit)).dump() + "s.",
+          ""};
+}
+
 SimpleReply TooLarge(std::uint64_t limit_bytes) {
   return {413, std::string(kPlainText),
           "The request body is larger than " + std::to_string(limit_bytes) + " bytes.", ""};

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "penstock/units.h"
 #include "route/exchange.h"
 #include "route/router.h"
 
@@ -35,6 +36,9 @@ SimpleReply ReplyTo(const route::Failure& failure);
 
 // The deadline passed before the reply began. `timeout_s` as configured.
 SimpleReply TimedOut(std::string_view request_id, double timeout_s);
+
+// The head of a request did not arrive in time.
+SimpleReply HeadTimedOut(Duration limit);
 
 // The body is larger than allowed.
 SimpleReply TooLarge(std::uint64_t limit_bytes);

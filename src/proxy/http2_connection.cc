@@ -221,11 +221,11 @@ struct Http2Connection::Wire {
   }
 };
 
-Http2Connection::Http2Connection(Server& server, base::UniqueFd socket, MakeStream make_stream,
+Http2Connection::Http2Connection(Server& server, Transport socket, MakeStream make_stream,
                                  std::uint32_t max_streams)
     : server_(server),
       socket_(std::move(socket)),
-      client_(base::PeerAddress(socket_)),
+      client_(base::PeerAddress(socket_.socket())),
       make_stream_(std::move(make_stream)),
       session_(Wire::Open(*this, max_streams)),
       mistakes_(static_cast<double>(kResetBurst), static_cast<double>(kResetRate)) {
@@ -244,6 +244,8 @@ void Http2Connection::Close() {
   const std::int32_t last = ::nghttp2_session_get_last_proc_stream_id(session_);
   ::nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, nullptr, 0);
   if (!want_write_) Flush();
+  if (written_ == out_.size()) socket_.SayGoodbye();
+  StopWaiting();
   server_.loop().ForgetTurnEnd(*this);
   server_.loop().Unwatch(socket_.get(), *this);
   socket_.Reset();
@@ -272,7 +274,7 @@ void Http2Connection::OnEvents(std::uint32_t events) {
 
 void Http2Connection::Receive() {
   auto& scratch = server_.scratch();
-  const auto n = ::recv(socket_.get(), scratch.data(), scratch.size(), 0);
+  const auto n = socket_.Receive(scratch.data(), scratch.size());
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) return Close();
   Feed({scratch.data(), static_cast<std::size_t>(n)});
@@ -350,8 +352,7 @@ void Http2Connection::Flush() {
   while (true) {
     Fill();
     if (written_ == out_.size()) break;
-    const auto n =
-        ::send(socket_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL);
+    const auto n = socket_.Send(std::string_view(out_).substr(written_));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
       if (!std::exchange(want_write_, true)) {

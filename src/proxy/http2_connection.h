@@ -18,6 +18,7 @@
 #include "proxy/client_connection.h"
 #include "proxy/http2_stream.h"
 #include "proxy/token_bucket.h"
+#include "proxy/transport.h"
 
 struct nghttp2_session;
 
@@ -34,7 +35,7 @@ class Http2Connection final : public ClientConnection,
       std::function<std::unique_ptr<Http2Stream>(Http2Connection& connection, std::int32_t id)>;
 
   // `server` owns the connection and outlives it. `max_streams`: requests at the same time.
-  Http2Connection(Server& server, base::UniqueFd socket, MakeStream make_stream,
+  Http2Connection(Server& server, Transport socket, MakeStream make_stream,
                   std::uint32_t max_streams);
   ~Http2Connection() override;
 
@@ -46,10 +47,12 @@ class Http2Connection final : public ClientConnection,
 
   // Says farewell, as far as the socket takes it, and ends it.
   void Close() override;
-  bool idle() const override { return streams_.empty(); }
 
   // "host:port" of the client.
   const std::string& client() const { return client_; }
+
+  // True over TLS.
+  bool secure() const { return socket_.secure(); }
 
   // For streams. Nothing is sent before the end of the turn.
   void SubmitHead(Http2Stream& stream, std::int32_t id, int status,
@@ -62,6 +65,8 @@ class Http2Connection final : public ClientConnection,
   void FlushSoon();
 
  private:
+  void OnImpatience() override { Close(); }
+
   struct Wire;  // nghttp2's callbacks
 
   void Receive();
@@ -71,7 +76,7 @@ class Http2Connection final : public ClientConnection,
   Http2Stream* Find(std::int32_t id) const;
 
   Server& server_;
-  base::UniqueFd socket_;
+  Transport socket_;
   std::string client_;
   MakeStream make_stream_;
   nghttp2_session* session_ = nullptr;

@@ -51,12 +51,12 @@ void HttpCall::Begin(const HttpHead& head) {
   if (own_reply_ && !worth_reading) Answer(*std::exchange(own_reply_, {}));
 }
 
-void HttpCall::BeginUnreadable(int status) {
+void HttpCall::BeginUnreadable(const SimpleReply& reply) {
   if (!open()) {
     Reset();
     method_ = route_ = "-";
   }
-  Answer({status, std::string(kPlainText), "Invalid HTTP request received.", ""});
+  Answer(reply);
 }
 
 // Headers by which a client says how its request is to be treated (specification, 6.3).
@@ -114,7 +114,7 @@ void HttpCall::EncodeHead(const HttpHead& head, std::string_view prefix, const s
   const std::string root_path =
       server_.options().root_path + (prefix == "/" ? std::string() : std::string(prefix));
   out.kind = websocket_ ? base::CallKind::kWebSocket : base::CallKind::kHttp;
-  out.flags = 0;
+  out.flags = client_.secure() ? base::kSecure : std::uint8_t{0};
   out.request_id = id_;
   out.app = app;
   out.route = prefix;

@@ -25,6 +25,9 @@ class HttpCall final : public Forwarding {
     // Its "host:port".
     virtual const std::string& address() const = 0;
 
+    // True when nobody on the way can read what it sends.
+    virtual bool secure() const = 0;
+
     // The reply begins. `size`: of its body, when that is complete.
     virtual void OnReplyHead(const base::ReplyHead& head, std::optional<std::size_t> size) = 0;
 
@@ -45,8 +48,8 @@ class HttpCall final : public Forwarding {
   // client's side calls Forward, at the end of the body at the latest.
   void Begin(const HttpHead& head);
 
-  // As Begin, for bytes that are no request, which are answered.
-  void BeginUnreadable(int status);
+  // As Begin, for bytes that are no request: the answer to them.
+  void BeginUnreadable(const SimpleReply& reply);
 
   // A piece of the request's body, and its end.
   void OnBodyPiece(std::string_view piece);

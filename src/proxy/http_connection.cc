@@ -1,7 +1,6 @@
 #include "proxy/http_connection.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -26,10 +25,10 @@ constexpr Duration kLingerTime = std::chrono::seconds(2);
 
 }  // namespace
 
-HttpConnection::HttpConnection(Server& server, base::UniqueFd socket)
+HttpConnection::HttpConnection(Server& server, Transport socket)
     : server_(server),
       socket_(std::move(socket)),
-      client_(base::PeerAddress(socket_)),
+      client_(base::PeerAddress(socket_.socket())),
       parser_(*this),
       call_(server, *this) {
   server_.loop().Watch(socket_.get(), EPOLLIN, *this);
@@ -44,6 +43,9 @@ void HttpConnection::Close() {
   loop.ForgetTurnEnd(*this);
   loop.Unwatch(socket_.get(), *this);
   if (linger_ != 0) loop.Cancel(linger_);
+  StopWaiting();
+  const bool whole = phase_ == Phase::kIdle || phase_ == Phase::kLingering;
+  if (whole && written_ == out_.size()) socket_.SayGoodbye();
   socket_.Reset();
   call_.Drop();
   server_.Drop(*this);
@@ -58,7 +60,7 @@ void HttpConnection::OnEvents(std::uint32_t events) {
 
 void HttpConnection::Receive() {
   auto& scratch = server_.scratch();
-  const auto n = ::recv(socket_.get(), scratch.data(), scratch.size(), 0);
+  const auto n = socket_.Receive(scratch.data(), scratch.size());
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {  // the client is gone, and with it whoever wanted the reply
     call_.NoteLeft();
@@ -99,22 +101,35 @@ void HttpConnection::Parse(std::string_view bytes) {
     }
   }
   parsing_ = false;
+  if (socket_ && phase_ == Phase::kIdle && parser_.in_message()) server_.OnHeadBegun(*this);
 }
 
 void HttpConnection::OnGarbage(int status) {
   if (phase_ == Phase::kLingering) return;
   if (phase_ == Phase::kBusy && call_.replying()) return Close();  // too late to say anything
+  RefuseHead({status, std::string(kPlainText), "Invalid HTTP request received.", ""});
+}
+
+// Idle for too long, or a head that trickles.
+void HttpConnection::OnImpatience() {
+  if (!parser_.in_message()) return Close();
+  RefuseHead(HeadTimedOut(server_.options().head_timeout));
+}
+
+// There is no request that could be answered, and none can follow.
+void HttpConnection::RefuseHead(const SimpleReply& reply) {
   if (phase_ == Phase::kIdle) {
     server_.OnBusy(*this);
     phase_ = Phase::kBusy;
     reply_ = Reply{};
   }
   reply_.keep_alive = false;
-  call_.BeginUnreadable(status);
+  call_.BeginUnreadable(reply);
 }
 
 // The client began with the preface of HTTP/2: another kind of connection takes over.
 void HttpConnection::BecomeHttp2(std::string_view rest) {
+  StopWaiting();
   server_.loop().ForgetTurnEnd(*this);
   server_.loop().Unwatch(socket_.get(), *this);
   server_.OnHttp2(std::move(socket_), rest);
@@ -300,12 +315,9 @@ void HttpConnection::Transmit(std::string_view piece) {
   const std::string_view queued = std::string_view(out_).substr(written_);
   std::array<iovec, 2> parts{{{const_cast<char*>(queued.data()), queued.size()},
                               {const_cast<char*>(piece.data()), piece.size()}}};
-  msghdr message{};
-  message.msg_iov = parts.data();
-  message.msg_iovlen = parts.size();
   ssize_t n = 0;
   do {
-    n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    n = socket_.Send(parts);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno != EAGAIN) return Close();
   const std::size_t sent = n < 0 ? 0 : static_cast<std::size_t>(n);
@@ -315,8 +327,7 @@ void HttpConnection::Transmit(std::string_view piece) {
 
 void HttpConnection::Flush() {
   while (written_ < out_.size()) {
-    const auto n =
-        ::send(socket_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL);
+    const auto n = socket_.Send(std::string_view(out_).substr(written_));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
       if (!std::exchange(want_write_, true)) {
@@ -346,7 +357,7 @@ void HttpConnection::GrantCredit() {
 void HttpConnection::Linger() {
   if (linger_ != 0) return;
   if (call_.body_ended() && rest_.empty()) return Close();
-  ::shutdown(socket_.get(), SHUT_WR);
+  socket_.EndSending();
   StartReading();
   linger_ = server_.loop().After(kLingerTime, [this] {
     linger_ = 0;

@@ -15,6 +15,7 @@
 #include "proxy/http_call.h"
 #include "proxy/http_parser.h"
 #include "proxy/http_response.h"
+#include "proxy/transport.h"
 #include "proxy/websocket.h"
 
 namespace penstock::proxy {
@@ -28,14 +29,13 @@ class HttpConnection final : public ClientConnection,
                              private HttpCall::Client {
  public:
   // `server` owns the connection and outlives it.
-  HttpConnection(Server& server, base::UniqueFd socket);
+  HttpConnection(Server& server, Transport socket);
   ~HttpConnection() override;
 
   void OnEvents(std::uint32_t events) override;
   void OnTurnEnd() override;
 
   void Close() override;
-  bool idle() const override { return phase_ == Phase::kIdle; }
 
  private:
   enum class Phase {
@@ -60,6 +60,8 @@ class HttpConnection final : public ClientConnection,
   void Parse(std::string_view bytes);
   void OnGarbage(int status);
   void BecomeHttp2(std::string_view rest);
+  void OnImpatience() override;
+  void RefuseHead(const SimpleReply& reply);
   void StopReading();
   void StartReading();
 
@@ -68,6 +70,7 @@ class HttpConnection final : public ClientConnection,
   void OnEnd() override;
 
   const std::string& address() const override { return client_; }
+  bool secure() const override { return socket_.secure(); }
   void OnReplyHead(const base::ReplyHead& head, std::optional<std::size_t> size) override;
   void OnReplyBody(std::string_view piece, bool end) override;
   void OnReplyBroken() override;
@@ -87,7 +90,7 @@ class HttpConnection final : public ClientConnection,
   ResponseContext Context() const;
 
   Server& server_;
-  base::UniqueFd socket_;
+  Transport socket_;
   std::string client_;  // "host:port"
   HttpParser parser_;
   Phase phase_ = Phase::kIdle;

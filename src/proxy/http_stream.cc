@@ -23,6 +23,8 @@ int FinalStatus(int status) { return status >= 200 && status <= 999 ? status : k
 
 const std::string& HttpStream::address() const { return connection_.client(); }
 
+bool HttpStream::secure() const { return connection_.secure(); }
+
 void HttpStream::OnHead(const HttpHead& head, bool ended) {
   head_request_ = head.method == "HEAD";
   call_.Begin(head);

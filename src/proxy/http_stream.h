@@ -31,6 +31,7 @@ class HttpStream final : public Http2Stream, private HttpCall::Client {
   void OnRoom() override { call_.Grant(); }
 
   const std::string& address() const override;
+  bool secure() const override;
   void OnReplyHead(const base::ReplyHead& head, std::optional<std::size_t> size) override;
   void OnReplyBody(std::string_view piece, bool end) override;
   void OnReplyBroken() override;

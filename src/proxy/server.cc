@@ -36,8 +36,8 @@ struct Server::Grpc final : public base::FdHandler {
       return std::make_unique<GrpcStream>(server, serving, connection, id);
     };
     while (base::UniqueFd socket = base::Accept(listener)) {
-      server.Add(std::make_shared<Http2Connection>(server, std::move(socket), make_stream,
-                                                   kMaxGrpcStreams));
+      server.Add(std::make_shared<Http2Connection>(server, Transport(std::move(socket)),
+                                                   make_stream, kMaxGrpcStreams));
     }
   }
 
@@ -53,13 +53,14 @@ Server::Server(base::Loop& loop, base::UniqueFd listener, route::Router& router,
       router_(router),
       options_(std::move(options)),
       address_(base::LocalAddress(listener_)),
-      access_log_(loop, options_.access_log, options_.node) {
+      access_log_(loop, options_.access_log, options_.node),
+      idle_(loop, options_.keep_alive_timeout),
+      heads_(loop, options_.head_timeout) {
   loop_.Watch(listener_.get(), EPOLLIN, *this);
 }
 
 Server::~Server() {
   loop_.Unwatch(listener_.get(), *this);
-  if (sweep_ != 0) loop_.Cancel(sweep_);
   std::vector<std::shared_ptr<ClientConnection>> all;
   all.reserve(connections_.size());
   for (const auto& [raw, connection] : connections_) all.push_back(connection);
@@ -76,19 +77,47 @@ void Server::Add(std::shared_ptr<ClientConnection> connection) {
 
 void Server::OnEvents(std::uint32_t) {
   while (base::UniqueFd socket = base::Accept(listener_)) {
+    if (options_.tls) {
+      Shake(std::move(socket));
+    } else {
+      Open(Transport(std::move(socket)));
+    }
+  }
+}
+
+void Server::Shake(base::UniqueFd socket) {
+  auto handshake = std::make_shared<Handshake>(
+      loop_, std::move(socket), *options_.tls, [this](Handshake& ended, Transport transport) {
+        loop_.Dispose(std::move(handshakes_.extract(&ended).mapped()));  // it is calling
+        if (transport) Open(std::move(transport));
+      });
+  heads_.Begin(*handshake);
+  handshakes_.emplace(handshake.get(), handshake);
+}
+
+void Server::Open(Transport socket) {
+  if (socket.protocol() == kProtocols.front()) {
+    OpenHttp2(std::move(socket));
+  } else {
     Add(std::make_shared<HttpConnection>(*this, std::move(socket)));
   }
 }
 
-void Server::OnHttp2(base::UniqueFd socket, std::string_view received) {
+Http2Connection& Server::OpenHttp2(Transport socket) {
   const auto make_stream = [this](Http2Connection& connection, std::int32_t id) {
     return std::make_unique<HttpStream>(*this, connection, id);
   };
   auto connection =
       std::make_shared<Http2Connection>(*this, std::move(socket), make_stream, kMaxStreams);
-  Add(connection);
-  connection->Feed(NGHTTP2_CLIENT_MAGIC);  // which the other parser has consumed
-  if (!received.empty()) connection->Feed(received);
+  Http2Connection& opened = *connection;
+  Add(std::move(connection));
+  return opened;
+}
+
+void Server::OnHttp2(Transport socket, std::string_view received) {
+  Http2Connection& connection = OpenHttp2(std::move(socket));
+  connection.Feed(NGHTTP2_CLIENT_MAGIC);  // which the other parser has consumed
+  if (!received.empty()) connection.Feed(received);
 }
 
 const std::string& Server::Date() {
@@ -100,30 +129,7 @@ const std::string& Server::Date() {
   return date_;
 }
 
-void Server::OnIdle(ClientConnection& connection) {
-  connection.idle_since = loop_.Now();
-  connection.idle_place = idle_.insert(idle_.end(), &connection);
-  if (sweep_ == 0) sweep_ = loop_.After(options_.keep_alive_timeout, [this] { Sweep(); });
-}
-
-void Server::OnBusy(ClientConnection& connection) { idle_.erase(connection.idle_place); }
-
-// One timer for all: the list is in order of time because the time-out is the same for each.
-void Server::Sweep() {
-  sweep_ = 0;
-  while (!idle_.empty()) {
-    ClientConnection& oldest = *idle_.front();
-    const TimePoint due = oldest.idle_since + options_.keep_alive_timeout;
-    if (due > loop_.Now()) {
-      sweep_ = loop_.At(due, [this] { Sweep(); });
-      return;
-    }
-    oldest.Close();
-  }
-}
-
 void Server::Drop(ClientConnection& connection) {
-  if (connection.idle()) idle_.erase(connection.idle_place);
   auto dropped = connections_.extract(&connection);
   if (!dropped.empty()) loop_.Dispose(std::move(dropped.mapped()));
 }

@@ -6,12 +6,12 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/heads.h"
@@ -20,19 +20,29 @@
 #include "proxy/access_log.h"
 #include "proxy/client_connection.h"
 #include "proxy/grpc_directory.h"
+#include "proxy/handshake.h"
+#include "proxy/patience.h"
+#include "proxy/tls.h"
 #include "route/router.h"
 
 namespace penstock::proxy {
+
+class Http2Connection;
 
 struct ServerOptions {
   std::string root_path;                    // that a gateway in front strips
   std::optional<double> request_timeout_s;  // absent: none
   Duration keep_alive_timeout = std::chrono::seconds(90);
+  Duration head_timeout = std::chrono::seconds(60);  // for a request's head, and for a handshake
   std::uint64_t max_body_bytes = std::uint64_t{1} << 30;
   std::string access_log;                       // path, "" for none
   std::string node;                             // named in log lines
   std::string session_header = "x-session-id";  // names the session; in lower case
+  std::shared_ptr<const TlsContext> tls;        // nullptr: plain
 };
+
+// What a server speaks over TLS, as ALPN names it, the dearest first.
+inline const std::vector<std::string> kProtocols{"h2", "http/1.1"};
 
 class Server final : private base::FdHandler {
  public:
@@ -46,8 +56,8 @@ class Server final : private base::FdHandler {
   // Serves gRPC too, on a listener of its own.
   void ListenGrpc(base::UniqueFd listener, GrpcServing serving);
 
-  // Connections open now.
-  std::size_t connections() const { return connections_.size(); }
+  // Connections open now, those that are still agreeing on TLS included.
+  std::size_t connections() const { return connections_.size() + handshakes_.size(); }
 
   // For connections.
   base::Loop& loop() { return loop_; }
@@ -59,12 +69,13 @@ class Server final : private base::FdHandler {
   std::array<char, 256 << 10>& scratch() { return scratch_; }
   base::RequestHead& head() { return head_; }  // reused: its vector keeps its memory
   const std::string& Date();                   // of now, for the header
-  void OnIdle(ClientConnection& connection);   // it waits for a request
-  void OnBusy(ClientConnection& connection);   // it has one
-  void Drop(ClientConnection& connection);     // it closed
+  void OnIdle(Patience::Waiter& connection) { idle_.Begin(connection); }        // has no request
+  void OnHeadBegun(Patience::Waiter& connection) { heads_.Begin(connection); }  // part of one
+  void OnBusy(Patience::Waiter& connection) { connection.StopWaiting(); }       // has one
+  void Drop(ClientConnection& connection);                                      // it closed
 
   // A client said the preface of HTTP/2, and `received` behind it.
-  void OnHttp2(base::UniqueFd socket, std::string_view received);
+  void OnHttp2(Transport socket, std::string_view received);
   void Add(std::shared_ptr<ClientConnection> connection);
 
  private:
@@ -72,7 +83,9 @@ class Server final : private base::FdHandler {
   struct Grpc;
 
   void OnEvents(std::uint32_t events) override;
-  void Sweep();
+  void Shake(base::UniqueFd socket);
+  void Open(Transport socket);
+  Http2Connection& OpenHttp2(Transport socket);
 
   base::Loop& loop_;
   base::UniqueFd listener_;
@@ -84,9 +97,10 @@ class Server final : private base::FdHandler {
   std::unique_ptr<Grpc> grpc_;
   base::RequestHead head_;
   std::array<char, 256 << 10> scratch_;
+  Patience idle_;   // between requests
+  Patience heads_;  // handshakes and heads that have begun
   std::unordered_map<ClientConnection*, std::shared_ptr<ClientConnection>> connections_;
-  std::list<ClientConnection*> idle_;  // the one that has been idle longest first
-  base::Loop::TimerId sweep_ = 0;
+  std::unordered_map<Handshake*, std::shared_ptr<Handshake>> handshakes_;
   std::int64_t date_second_ = -1;
   std::string date_;
 };

@@ -33,7 +33,7 @@ def make_scope(call: Union[_core.ReplicaCall, _core.Request]) -> dict[str, Any]:
         "asgi": _ASGI,
         "http_version": version,
         "method": method,
-        "scheme": "http",
+        "scheme": "https" if call.secure else "http",
         "path": unquote(path) if "%" in path else path,
         "raw_path": raw_path,
         "query_string": query,
@@ -52,7 +52,7 @@ def make_websocket_scope(call: _core.ReplicaCall) -> dict[str, Any]:
     scope.pop("method")
     scope.update(
         type="websocket",
-        scheme="ws",
+        scheme="wss" if call.secure else "ws",
         subprotocols=[p.strip() for line in offered for p in line.split(",")],
         extensions={"websocket.http.response": {}},
     )

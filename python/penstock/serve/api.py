@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -65,6 +66,9 @@ def _not_yet(**given: Any) -> None:
 def _http_options(options: Union[dict[str, Any], HTTPOptions, None], location: Any) -> dict[str, Any]:
     plain: dict[str, Any] = to_plain(options) if options is not None else {}
     plain.setdefault("host", HTTPOptions().host)
+    for name in ("ssl_keyfile", "ssl_certfile", "ssl_ca_certs"):
+        if plain.get(name) and isinstance(plain[name], (str, os.PathLike)):
+            plain[name] = os.path.abspath(plain[name])  # it is read by others, in their folder
     if isinstance(options, HTTPOptions) and options.host is None:
         plain["host"] = None
     chosen = location or plain.pop("location", None)

@@ -140,6 +140,11 @@ Result<std::string> Agent::StartProxy(const Json& params) {
   if (proxy_) return base::LocalAddress(proxy_listener_);
   const auto order = ProxyOrderFrom(params);
   if (!order.ok()) return order.status();
+  if (check_proxy_) {
+    if (Status bad = check_proxy_(order->options); !bad.ok()) return bad;
+  }
+  Variables variables = context_.environment;
+  variables[kProxyOptions] = order->options.dump();
   auto listener = base::ListenTcp(order->host, order->port);
   if (!listener.ok()) return listener.status();
   base::UniqueFd grpc_listener;
@@ -152,8 +157,8 @@ Result<std::string> Agent::StartProxy(const Json& params) {
   grpc_listener_ = std::move(grpc_listener);
   std::vector<std::pair<int, int>> descriptors = {{proxy_listener_.get(), kListenerDescriptor}};
   std::vector<std::string> argv = {
-      context_.executable, "proxy", "--instance",     context_.paths.folder, "--node",
-      context_.node.id,    "--ip",  context_.node.ip, "--options",           order->options.dump()};
+      context_.executable, "proxy", "--instance",    context_.paths.folder, "--node",
+      context_.node.id,    "--ip",  context_.node.ip};
   if (grpc_listener_) {
     argv.insert(argv.end(), {"--grpc", order->grpc_options.dump()});
     descriptors.emplace_back(grpc_listener_.get(), kGrpcDescriptor);
@@ -161,7 +166,7 @@ Result<std::string> Agent::StartProxy(const Json& params) {
   proxy_ = std::make_unique<Supervisor>(
       loop_, "proxy",
       SpawnOptions{.argv = std::move(argv),
-                   .variables = context_.environment,
+                   .variables = std::move(variables),
                    .folder = "",
                    .log_path = context_.paths.logs() + "/proxy_stderr.log",
                    .descriptors = descriptors});

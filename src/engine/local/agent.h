@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/control_link.h"
@@ -22,6 +23,10 @@
 #include "engine/local/zygotes.h"
 
 namespace penstock::engine::local {
+
+// The variable by which a proxy gets its HTTP options, as JSON. Not an argument: everybody on the
+// host sees those, and a password may be among them.
+inline constexpr const char* kProxyOptions = "PENSTOCK_PROXY_OPTIONS";
 
 class Agent {
  public:
@@ -40,6 +45,10 @@ class Agent {
 
   // Called when Reap, which could not do its work when it was called, can.
   void SetOnReapable(std::function<void()> on_reapable) { on_reapable_ = std::move(on_reapable); }
+  // What is to be asked before a proxy is started: its options may name files of this host.
+  void SetCheckProxy(std::function<Status(const base::Json& options)> check) {
+    check_proxy_ = std::move(check);
+  }
 
   // Waits for children that ended and are in nobody's care. Call on SIGCHLD. `others` are
   // further children that somebody watches.
@@ -70,6 +79,7 @@ class Agent {
   std::function<void()> on_reapable_;
   bool reap_later_ = false;
   Zygotes zygotes_;
+  std::function<Status(const base::Json&)> check_proxy_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
   RouterProcesses routers_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
