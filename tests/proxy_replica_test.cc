@@ -1,6 +1,8 @@
 // HTTP clients on raw sockets, the real proxy, a scripted replica.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -453,6 +455,55 @@ TEST_F(ProxyTest, ARequestMayOutliveItsClient) {
   Until([&] { return code_.calls.at(0)->writable(); });
   code_.calls.at(0)->Send("", true);
   Until([&] { return runtime_.ongoing() == 0; });
+}
+
+// How many descriptors this process may have, for the time of a test.
+class DescriptorLimit {
+ public:
+  // `more` than it has now.
+  explicit DescriptorLimit(unsigned more) {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const base::UniqueFd next(::dup(0));
+    rlimit limit = before_;
+    limit.rlim_cur = static_cast<rlim_t>(next.get()) + more;
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  }
+  ~DescriptorLimit() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(ProxyTest, WhereDescriptorsRunOutTheIdlestClientMakesRoom) {
+  Serve();
+  code_.on_start = [](const auto& call) {
+    if (call->head().target == "/") AnswerHttp(*call, "ok");
+  };
+  EXPECT_THAT(Get("/"), HasSubstr("ok"));  // the replica is connected to
+  const DescriptorLimit limit(3 * 2 + 1);  // three clients at both ends, and the fourth's own
+  std::vector<std::unique_ptr<testing_support::HttpClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(Connect());
+    clients.back()->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    UntilText(*clients.back(), "ok");
+  }
+  clients.push_back(Connect());
+  clients.back()->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  UntilText(*clients.back(), "ok");
+  UntilClosed(*clients[0]);
+  EXPECT_FALSE(clients[1]->closed);
+
+  // Nobody is idle: the next one waits, at no cost, until one ends.
+  for (std::size_t i = 1; i < 4; ++i) clients[i]->Send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+  Until([&] { return code_.calls.size() == 8; });
+  clients[0]->Close();
+  const auto late = Connect();
+  late->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Settle();
+  EXPECT_EQ(late->text, "");
+  EXPECT_EQ(server_->connections(), 3u);
+  clients[1]->Close();
+  UntilText(*late, "ok");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <cstdio>
@@ -38,6 +39,14 @@ proxy::TlsOptions TlsOptionsFrom(const config::HttpOptions& http) {
           .certfile = http.ssl_certfile,
           .keyfile_password = http.ssl_keyfile_password,
           .ca_certs = http.ssl_ca_certs};
+}
+
+// Every client is a descriptor: as many as the machine lets us have.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) base::LogWarning("descriptor_limit_not_raised");
 }
 
 // nullptr for a proxy without TLS.
@@ -116,6 +125,7 @@ int RunProxy(const ProxyRoleOptions& role) {
     std::fprintf(stderr, "penstock proxy: %s\n", bad.message().c_str());
     return 1;
   }
+  RaiseDescriptorLimit();
   route::Router router(**loop);
   router.SetNode(role.node);
   route::Subscription* subscribed = nullptr;

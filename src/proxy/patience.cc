@@ -22,18 +22,24 @@ void Patience::Begin(Waiter& waiter) {
   if (timer_ == 0) timer_ = loop_.After(patience_, [this] { Sweep(); });
 }
 
+bool Patience::HurryOldest() {
+  if (waiting_.empty()) return false;
+  Waiter& longest = *waiting_.front();
+  longest.StopWaiting();
+  longest.OnImpatience();
+  return true;
+}
+
 // The list is in order of time because the time is the same for each.
 void Patience::Sweep() {
   timer_ = 0;
   while (!waiting_.empty()) {
-    Waiter& longest = *waiting_.front();
-    const TimePoint due = longest.since_ + patience_;
+    const TimePoint due = waiting_.front()->since_ + patience_;
     if (due > loop_.Now()) {
       timer_ = loop_.At(due, [this] { Sweep(); });
       return;
     }
-    longest.StopWaiting();
-    longest.OnImpatience();
+    HurryOldest();
   }
 }
 

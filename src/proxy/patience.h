@@ -45,6 +45,10 @@ class Patience {
   // `waiter` waits here from now on, and nowhere else. One that waits here already goes on.
   void Begin(Waiter& waiter);
 
+  // The one that has waited longest waits no more: its OnImpatience is called. False when nobody
+  // waits.
+  bool HurryOldest();
+
  private:
   void Sweep();
 

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -27,15 +28,22 @@ constexpr std::uint32_t kMaxGrpcStreams = 1024;
 struct Server::Grpc final : public base::FdHandler {
   Grpc(Server& to, base::UniqueFd socket, GrpcServing what)
       : server(to), listener(std::move(socket)), serving(std::move(what)) {
-    server.loop_.Watch(listener.get(), EPOLLIN, *this);
+    Listen();
   }
-  ~Grpc() override { server.loop_.Unwatch(listener.get(), *this); }
+  ~Grpc() override { StopListening(); }
+
+  void Listen() {
+    if (!std::exchange(listens, true)) server.loop_.Watch(listener.get(), EPOLLIN, *this);
+  }
+  void StopListening() {
+    if (std::exchange(listens, false)) server.loop_.Unwatch(listener.get(), *this);
+  }
 
   void OnEvents(std::uint32_t) override {
     const auto make_stream = [this](Http2Connection& connection, std::int32_t id) {
       return std::make_unique<GrpcStream>(server, serving, connection, id);
     };
-    while (base::UniqueFd socket = base::Accept(listener)) {
+    while (base::UniqueFd socket = server.Accept(listener)) {
       server.Add(std::make_shared<Http2Connection>(server, Transport(std::move(socket)),
                                                    make_stream, kMaxGrpcStreams));
     }
@@ -44,6 +52,7 @@ struct Server::Grpc final : public base::FdHandler {
   Server& server;
   base::UniqueFd listener;
   GrpcServing serving;
+  bool listens = false;
 };
 
 Server::Server(base::Loop& loop, base::UniqueFd listener, route::Router& router,
@@ -56,11 +65,11 @@ Server::Server(base::Loop& loop, base::UniqueFd listener, route::Router& router,
       access_log_(loop, options_.access_log, options_.node),
       idle_(loop, options_.keep_alive_timeout),
       heads_(loop, options_.head_timeout) {
-  loop_.Watch(listener_.get(), EPOLLIN, *this);
+  Listen();
 }
 
 Server::~Server() {
-  loop_.Unwatch(listener_.get(), *this);
+  StopListening();
   std::vector<std::shared_ptr<ClientConnection>> all;
   all.reserve(connections_.size());
   for (const auto& [raw, connection] : connections_) all.push_back(connection);
@@ -75,8 +84,31 @@ void Server::Add(std::shared_ptr<ClientConnection> connection) {
   connections_.emplace(connection.get(), std::move(connection));
 }
 
+void Server::Listen() {
+  if (!std::exchange(listens_, true)) loop_.Watch(listener_.get(), EPOLLIN, *this);
+  if (grpc_) grpc_->Listen();
+}
+
+void Server::StopListening() {
+  if (std::exchange(listens_, false)) loop_.Unwatch(listener_.get(), *this);
+  if (grpc_) grpc_->StopListening();
+}
+
+// The next client. Where descriptors have run out, who has been idle longest makes room; where
+// nobody is idle, clients wait in the kernel's queue until a connection ends.
+base::UniqueFd Server::Accept(const base::UniqueFd& listener) {
+  while (true) {
+    base::UniqueFd socket = base::Accept(listener);
+    if (socket || (errno != EMFILE && errno != ENFILE)) return socket;
+    if (!idle_.HurryOldest()) {
+      StopListening();
+      return {};
+    }
+  }
+}
+
 void Server::OnEvents(std::uint32_t) {
-  while (base::UniqueFd socket = base::Accept(listener_)) {
+  while (base::UniqueFd socket = Accept(listener_)) {
     if (options_.tls) {
       Shake(std::move(socket));
     } else {
@@ -130,6 +162,7 @@ const std::string& Server::Date() {
 }
 
 void Server::Drop(ClientConnection& connection) {
+  Listen();
   auto dropped = connections_.extract(&connection);
   if (!dropped.empty()) loop_.Dispose(std::move(dropped.mapped()));
 }

@@ -83,12 +83,16 @@ class Server final : private base::FdHandler {
   struct Grpc;
 
   void OnEvents(std::uint32_t events) override;
+  void Listen();
+  void StopListening();
+  base::UniqueFd Accept(const base::UniqueFd& listener);
   void Shake(base::UniqueFd socket);
   void Open(Transport socket);
   Http2Connection& OpenHttp2(Transport socket);
 
   base::Loop& loop_;
   base::UniqueFd listener_;
+  bool listens_ = false;
   route::Router& router_;
   ServerOptions options_;
   std::string address_;
