@@ -93,6 +93,10 @@ SimpleReply TimedOut(std::string_view request_id, double timeout_s) {
           ""};
 }
 
+SimpleReply Unreadable(int status) {
+  return {status, std::string(kPlainText), "Invalid HTTP request received.", ""};
+}
+
 SimpleReply HeadTimedOut(Duration limit) {
   return {408, std::string(kPlainText),
           "The head of the request did not arrive within " +

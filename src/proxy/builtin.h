@@ -37,6 +37,9 @@ SimpleReply ReplyTo(const route::Failure& failure);
 // The deadline passed before the reply began. `timeout_s` as configured.
 SimpleReply TimedOut(std::string_view request_id, double timeout_s);
 
+// To bytes that are no request.
+SimpleReply Unreadable(int status);
+
 // The head of a request did not arrive in time.
 SimpleReply HeadTimedOut(Duration limit);
 

@@ -107,7 +107,7 @@ void HttpConnection::Parse(std::string_view bytes) {
 void HttpConnection::OnGarbage(int status) {
   if (phase_ == Phase::kLingering) return;
   if (phase_ == Phase::kBusy && call_.replying()) return Close();  // too late to say anything
-  RefuseHead({status, std::string(kPlainText), "Invalid HTTP request received.", ""});
+  RefuseHead(Unreadable(status));
 }
 
 // Idle for too long, or a head that trickles.

@@ -34,7 +34,7 @@ void HttpStream::OnHead(const HttpHead& head, bool ended) {
   }
 }
 
-void HttpStream::OnHeadTooLarge() { call_.BeginUnreadable(kHeadTooLarge); }
+void HttpStream::OnHeadTooLarge() { call_.BeginUnreadable(Unreadable(kHeadTooLarge)); }
 
 void HttpStream::OnBodyPiece(std::string_view piece) {
   call_.open() ? call_.OnBodyPiece(piece) : Consume(piece.size());
