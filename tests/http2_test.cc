@@ -186,14 +186,14 @@ TEST_F(Http2Test, ABodyThatNobodyTakesStopsTheClient) {
   Serve();
   const auto client = Connect2();
   const auto id = client->Request("POST", "/", {}, /*body=*/true);
-  client->Send(id, std::string(1'000'000, 'b'), /*end=*/true);
+  client->Send(id, std::string(3'000'000, 'b'), /*end=*/true);
   UntilSo(*client, [&] { return code_.calls.size() == 1; });
   SettleWith(*client);
   EXPECT_GT(client->unsent(id), 300'000u) << "what was not sent is held back at the client";
   AnswerSizes();
   code_.on_start(code_.calls[0]);
   UntilSo(*client, [&] { return client->reply(id).closed; });
-  EXPECT_EQ(client->reply(id).body, "1000000");
+  EXPECT_EQ(client->reply(id).body, "3000000");
 }
 
 TEST_F(Http2Test, OneStreamThatIsStuckDoesNotHoldUpAnother) {

@@ -463,15 +463,17 @@ class DescriptorLimit {
   // `more` than it has now.
   explicit DescriptorLimit(unsigned more) {
     EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
-    const base::UniqueFd next(::dup(0));
+    // Free numbers below others that are taken would count too.
+    for (int i = 0; i < 64; ++i) fillers_.emplace_back(::dup(0));
     rlimit limit = before_;
-    limit.rlim_cur = static_cast<rlim_t>(next.get()) + more;
+    limit.rlim_cur = static_cast<rlim_t>(fillers_.back().get()) + 1 + more;
     EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
   }
   ~DescriptorLimit() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
 
  private:
   rlimit before_{};
+  std::vector<base::UniqueFd> fillers_;
 };
 
 TEST_F(ProxyTest, WhereDescriptorsRunOutTheIdlestClientMakesRoom) {
@@ -480,6 +482,7 @@ TEST_F(ProxyTest, WhereDescriptorsRunOutTheIdlestClientMakesRoom) {
     if (call->head().target == "/") AnswerHttp(*call, "ok");
   };
   EXPECT_THAT(Get("/"), HasSubstr("ok"));  // the replica is connected to
+  Until([&] { return server_->connections() == 0; });
   const DescriptorLimit limit(3 * 2 + 1);  // three clients at both ends, and the fourth's own
   std::vector<std::unique_ptr<testing_support::HttpClient>> clients;
   for (int i = 0; i < 3; ++i) {

@@ -104,10 +104,8 @@ def test_status_shows_where_the_proxy_listens(home: str) -> None:
     penstock_command("start", "--head", "--num-cpus=1", env=env)
     start = "from penstock import serve; serve.start(http_options={'host': '127.0.0.1', 'port': 0})"
     subprocess.run([sys.executable, "-c", start], env=env, check=True, timeout=60)
-    found = re.search(
-        r"proxy on head: HEALTHY, listens at 127\.0\.0\.1:(\d+)", penstock_command("status", env=env).stdout
-    )
-    assert found
+    shown = re.compile(r"proxy on head: HEALTHY, listens at 127\.0\.0\.1:(\d+)")
+    found = wait_until(lambda: shown.search(penstock_command("status", env=env).stdout), "the proxy is there")
     assert requests.get(f"http://127.0.0.1:{found[1]}/-/healthz", timeout=10).headers["server"] == "penstock"
     penstock_command("stop", env=env)
 

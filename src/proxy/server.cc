@@ -1,6 +1,7 @@
 #include "proxy/server.h"
 
 #include <nghttp2/nghttp2.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -100,6 +101,9 @@ base::UniqueFd Server::Accept(const base::UniqueFd& listener) {
   while (true) {
     base::UniqueFd socket = base::Accept(listener);
     if (socket || (errno != EMFILE && errno != ENFILE)) return socket;
+    // The kernel says so before it looks whether anybody waits.
+    pollfd waiting{.fd = listener.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&waiting, 1, 0) <= 0) return {};
     if (!idle_.HurryOldest()) {
       StopListening();
       return {};
