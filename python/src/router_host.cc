@@ -110,6 +110,8 @@ void BindRouterHost(nb::module_& module) {
           "(method, target, http_version, root_path, client, server), as ReplicaCall's.")
       .def_prop_ro("wants_stream",
                    [](const PyRequest& r) { return (r.head().flags & base::kStreamReply) != 0; })
+      .def_prop_ro("secure",
+                   [](const PyRequest& r) { return (r.head().flags & base::kSecure) != 0; })
       .def_prop_ro("method", [](const PyRequest& r) { return Text(r.head().method); })
       .def_prop_ro("headers", [](const PyRequest& r) { return HeaderList(r.head().headers); })
       .def_prop_ro("body", [](const PyRequest& r) { return Bytes(r.body()); });

@@ -276,10 +276,11 @@ def test_a_replica_that_dies_costs_only_what_it_held(deploy: Deployer) -> None:
     outcomes = Counter((reply.result().status_code, reply.result().text) for reply in replies)
     assert outcomes == {(500, "Internal Server Error"): 2, (200, str(survivor)): 2}
 
-    wait_until(lambda: app.running("Held") == 2, "it is replaced")
-    pids = {replica["pid"] for replica in app.details("Held")["replicas"]}
-    assert survivor in pids
-    assert victim not in pids
+    def pids() -> set[int]:
+        return {replica["pid"] for replica in app.details("Held")["replicas"]}
+
+    wait_until(lambda: victim not in pids() and app.running("Held") == 2, "it is replaced")
+    assert survivor in pids()
     wait_until(lambda: app.status() == "RUNNING", "all is well again")
     assert {app.get().status_code for _ in range(6)} == {200}
 

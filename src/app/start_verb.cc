@@ -98,10 +98,11 @@ int Run(std::vector<std::string> arguments, bool block, const std::string& folde
   const sigset_t held = block ? HoldSignals() : sigset_t{};
   const Launched node = LaunchNode(std::move(arguments), !block);
   const auto report = ReadReport(node.report);
-  if (!report.is_object()) {
+  if (!report.is_object() || !report.value("ok", false)) {
+    ::waitpid(node.pid, nullptr, 0);  // nothing is left of it when we say so
+    if (report.is_object()) return Fail(report.value("message", ""));
     return Fail("the node ended before it was ready; its log is in " + folder + "/logs");
   }
-  if (!report.value("ok", false)) return Fail(report.value("message", ""));
   const std::string address = report.value("address", "");
   std::printf("Penstock runs at %s (logs: %s/logs).\n", address.c_str(), folder.c_str());
   std::printf("  to add a node:    penstock start --address=%s\n", address.c_str());
