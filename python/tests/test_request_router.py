@@ -186,6 +186,14 @@ class Diary(PowerOfTwoChoicesRequestRouter):
         """Which."""
         self._write(f"completed {internal_request_id} {replica_id.unique_id}")
 
+    def on_replica_actor_unavailable(self, replica_id: ReplicaID) -> None:
+        """Which."""
+        self._write(f"unavailable {replica_id.unique_id}")
+
+    def on_replica_actor_died(self, replica_id: ReplicaID) -> None:
+        """Which."""
+        self._write(f"died {replica_id.unique_id}")
+
 
 def test_a_router_is_told_what_becomes_of_requests(deploy: Deployer, tmp_path: Path) -> None:
     path = tmp_path / "diary"
@@ -198,6 +206,10 @@ def test_a_router_is_told_what_becomes_of_requests(deploy: Deployer, tmp_path: P
     assert [(words[1], words[3]) for words in routed] == [("named", who)]
     assert routed[0][2] == lines[0].split()[1]
     assert "replicas 3" in path.read_text()
+    victim = app.details("Who")["replicas"][0]
+    os.kill(victim["pid"], signal.SIGKILL)
+    wait_until(lambda: f"died {victim['replica_id']}" in path.read_text(), "the router hears of a death")
+    assert f"unavailable {victim['replica_id']}" in path.read_text()
 
 
 class ByStats(RequestRouter):
