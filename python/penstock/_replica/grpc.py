@@ -73,6 +73,8 @@ class GrpcSession:
     async def message(self) -> Any:
         """The one message of a unary request."""
         body = await whole_body(self._call)
+        if self._call.cancelled:  # there is no more of it
+            raise asyncio.CancelledError
         flag, size = _PREFIX.unpack_from(body)
         return self._parsed(flag, body[_PREFIX.size : _PREFIX.size + size])
 

@@ -128,7 +128,9 @@ class RayServegRPCContext:
         return self._details
 
     def set_details(self, details: str) -> None:
-        """The words that go with the code."""
+        """The words that go with the code. ValueError for what is no text."""
+        if not isinstance(details, str):
+            raise ValueError(f"the details of a gRPC status should be a string, got {details!r}")
         self._details = details
 
     def set_compression(self, compression: Any) -> None:
