@@ -175,7 +175,9 @@ void HttpConnection::OnHead(const HttpHead& head) {
   Route(head);
   const bool large = head.chunked || head.content_length > base::kInlineBody;
   if (request_.own_reply) {
-    const bool worth_reading = !head.chunked && head.content_length <= kWorthReading;
+    // Who waits for our leave to send the body does not get it.
+    const bool worth_reading =
+        !head.chunked && !head.expects_continue && head.content_length <= kWorthReading;
     if (!worth_reading) Refuse(*std::exchange(request_.own_reply, {}));
     return;
   }
