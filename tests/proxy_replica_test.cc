@@ -173,6 +173,16 @@ TEST_F(ProxyTest, ExpectContinueIsAnswered) {
   UntilText(*client, "\r\n\r\nok");
 }
 
+TEST_F(ProxyTest, WhoExpectsAContinueForWhatIsRefusedIsToldSoAtOnce) {
+  Serve();
+  router_.Apply({.epoch = 2, .full = true, .http = {{}}});
+  const auto client = Connect();
+  client->Send(
+      "POST /-/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+  UntilText(*client, "HTTP/1.1 404 ");
+  EXPECT_THAT(client->text, Not(HasSubstr("100 Continue")));
+}
+
 TEST_F(ProxyTest, StreamsAreChunkedAndArriveAsTheyAreMade) {
   Serve();
   const auto client = Connect();

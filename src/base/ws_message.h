@@ -19,6 +19,7 @@ inline constexpr std::size_t kMaxWsMessage = std::size_t{16} << 20;
 
 // Codes of RFC 6455, section 7.4.1, that are said here.
 inline constexpr std::uint16_t kWsNormal = 1000;
+inline constexpr std::uint16_t kWsProtocolError = 1002;
 inline constexpr std::uint16_t kWsAbnormal = 1006;  // never on a client's wire
 inline constexpr std::uint16_t kWsServerError = 1011;
 

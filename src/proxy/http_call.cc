@@ -47,7 +47,9 @@ void HttpCall::Begin(const HttpHead& head) {
     return Answer(TooLarge(server_.options().max_body_bytes));
   }
   Route(head);
-  const bool worth_reading = !head.chunked && head.content_length <= kWorthReading;
+  // Who waits for our leave to send the body does not get it.
+  const bool worth_reading =
+      !head.chunked && !head.expects_continue && head.content_length <= kWorthReading;
   if (own_reply_ && !worth_reading) Answer(*std::exchange(own_reply_, {}));
 }
 

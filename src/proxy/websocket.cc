@@ -93,6 +93,8 @@ struct WebSocket::Wslay {
     if (arg->opcode == WSLAY_BINARY_FRAME) {
       message.kind = WsKind::kBinary;
     } else if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
+      self.malformed_ = text.size() == 1;  // half a code
+      if (self.malformed_) return;
       message.kind = WsKind::kClose;
       message.code = arg->status_code == 0 ? kNoStatus : arg->status_code;
       message.data = text.substr(std::min<std::size_t>(text.size(), 2));
@@ -112,14 +114,27 @@ WebSocket::~WebSocket() = default;
 
 void WebSocket::FromClient(std::string_view bytes) {
   input_ = bytes;
-  // Wslay fails only for want of memory; a client's mistakes it answers with a close frame.
-  if (::wslay_event_recv(wslay_->context) != 0) failed_ = true;
+  const int outcome = ::wslay_event_recv(wslay_->context);
   input_ = {};
+  if (outcome == WSLAY_ERR_NOMEM) return Fail(base::kWsServerError);
+  if (outcome != 0 || malformed_) return Fail(base::kWsProtocolError);
   Drain();
   if (client_closed() && code_ == 0) {  // closed for a mistake: the replica is to know
     code_ = ::wslay_event_get_status_code_sent(wslay_->context);
     base::AppendWsMessage(to_replica_, {.kind = WsKind::kClose, .code = code_});
   }
+}
+
+// Most of a client's mistakes wslay answers with a close frame that says which; for some, control
+// frames that are too long among them, its close frame has no code. Ours goes instead.
+void WebSocket::Fail(std::uint16_t code) {
+  if (!closed()) {
+    to_client_ += {'\x88', '\x02', static_cast<char>(code >> 8), static_cast<char>(code & 0xff)};
+  }
+  failed_ = true;
+  if (code_ != 0) return;
+  code_ = code;
+  base::AppendWsMessage(to_replica_, {.kind = WsKind::kClose, .code = code});
 }
 
 void WebSocket::FromReplica(std::string_view piece) {

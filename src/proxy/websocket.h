@@ -52,6 +52,7 @@ class WebSocket {
  private:
   struct Wslay;
   void Send(const base::WsMessage& message);
+  void Fail(std::uint16_t code);
   void Drain();
 
   std::string& to_client_;
@@ -60,6 +61,7 @@ class WebSocket {
   std::unique_ptr<Wslay> wslay_;
   std::string_view input_;  // of the client, while FromClient runs
   std::uint16_t code_ = 0;  // 0: nobody has closed
+  bool malformed_ = false;  // what the client sent, in a way that wslay lets pass
   bool failed_ = false;
 };
 

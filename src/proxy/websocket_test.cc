@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace penstock::proxy {
 namespace {
 
@@ -105,6 +109,26 @@ TEST_F(WebSocketTest, WhatIsNoFrameIsClosedWith1002) {
   EXPECT_TRUE(socket_.client_closed());
   EXPECT_EQ(socket_.code(), 1002);
   EXPECT_EQ(Messages(), "close 1002 ;");
+}
+
+// Mistakes for which wslay has no code.
+TEST_F(WebSocketTest, ControlFramesThatAreNoneAreClosedWith1002Too) {
+  const std::vector<std::pair<const char*, std::string>> rows{
+      {"a ping in pieces", std::string("\x09\x80\0\0\0\0", 6)},
+      {"a ping that is too long", std::string("\x89\xfe\0\x7e\0\0\0\0", 8) + std::string(126, 'x')},
+      {"a close with half a code", Frame(8, "\x03")}};
+  for (const auto& [name, frame] : rows) {
+    std::string to_client;
+    std::string to_replica;
+    WebSocket socket(to_client, to_replica);
+    socket.FromClient(Frame(1, "hi") + frame);
+    EXPECT_EQ(to_client, "\x88\x02" + Close(1002)) << name;
+    EXPECT_TRUE(socket.client_closed()) << name;
+    EXPECT_TRUE(socket.closed()) << name;
+    EXPECT_EQ(socket.code(), 1002) << name;
+    to_replica_ = to_replica;
+    EXPECT_EQ(Messages(), "text hi;close 1002 ;") << name;
+  }
 }
 
 TEST_F(WebSocketTest, TextThatIsNoUtf8IsClosedWith1007) {
