@@ -63,8 +63,8 @@ PENSTOCK_FUZZ(input) {
     case 5:
       return CheckTrip(message, ReplicaEventFrom);
     case 6:
-      return CheckTrip(message, ForkAnswerFrom);
-    default:
       return CheckTrip(message, AdoptedReplicaFrom);
+    default:
+      return CheckTrip(message, ForkAnswerFrom);
   }
 }
