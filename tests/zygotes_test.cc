@@ -50,7 +50,7 @@ class ZygotesTest : public testing_support::LoopTest {
 
   void Ask(const ZygoteKey& key, std::function<void(const Result<int>&)> then) {
     const auto null = [] { return base::UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)); };
-    zygotes_.Fork(key, {.variables = {}, .control = null(), .log = null(), .folder = null()},
+    zygotes_.Fork(key, {.environment = {}, .control = null(), .log = null(), .folder = null()},
                   [then = std::move(then)](const Result<int>& pid, TimePoint) { then(pid); });
   }
 

@@ -27,14 +27,15 @@ __all__ = ["main"]
 _DESCRIPTORS = 4
 _CONTROL_FD = 3  # in a replica
 _MARK = "PENSTOCK_REPLICA"
+_AT_START = ("sitecustomize", "usercustomize")  # an interpreter imports these where it finds them
 # Modules that a replica needs sooner or later; the second line does for its first request.
 _NEEDED = ("penstock._replica.__main__", "penstock.serve", "cloudpickle", "uvloop")
 _NEEDED_BY_REQUESTS = ("penstock._replica.request", "concurrent.futures.thread")
 
 
 class _Request(NamedTuple):
+    import_folders: list[str]  # that runtime_env puts before PYTHONPATH
     variables: dict[str, str]
-    agent: int
     control: int
     log: int
     folder: int
@@ -82,14 +83,15 @@ def _installed() -> dict[str, tuple[int, int]]:
 
 
 def _shadowing(folder: int) -> Optional[str]:
-    """A module in the folder that a process started there would import instead of the one we have."""
+    """A module in the folder that a process started with it would import instead of the one we have."""
     with os.scandir(folder) as entries:
         return next((entry.name for entry in entries if _shadows(entry, folder)), None)
 
 
 def _shadows(entry: os.DirEntry[str], folder: int) -> bool:
-    module = sys.modules.get(entry.name.partition(".")[0])
-    if module is None:
+    name = entry.name.partition(".")[0]
+    module = sys.modules.get(name)
+    if module is None and name not in _AT_START:
         return False
     if entry.is_dir():  # a package; without that file it comes after every module
         path = os.path.join(entry.name, "__init__.py")
@@ -97,7 +99,7 @@ def _shadows(entry: os.DirEntry[str], folder: int) -> bool:
         path = entry.name
     else:
         return False
-    ours = _file_of(module)
+    ours = _file_of(module) if module is not None else None
     try:
         found = os.stat(path, dir_fd=folder)
         return ours is None or not os.path.samestat(found, os.stat(ours))
@@ -128,11 +130,17 @@ def _check_installed(installed: dict[str, tuple[int, int]]) -> None:
             raise _Refusal(f"'{path}' has changed", ends=True)
 
 
-def _check_folder(folder: int) -> None:
-    """_Refusal when a fresh process would import something else from its folder."""
-    shadowing = _shadowing(folder)
-    if shadowing is not None:
-        raise _Refusal(f"its folder has a '{shadowing}', which would hide a module that is imported already")
+def _check_folders(folder: int, import_folders: list[str]) -> None:
+    """_Refusal when a fresh process would import something else from a folder of its own."""
+    opened = [os.open(path, os.O_RDONLY) for path in import_folders if os.path.isdir(path)]
+    try:
+        for each in (folder, *opened):
+            shadowing = _shadowing(each)
+            if shadowing is not None:
+                raise _Refusal(f"its folder has a '{shadowing}', which would hide a module that is imported already")
+    finally:
+        for each in opened:
+            os.close(each)
 
 
 def _forget_folders() -> None:
@@ -164,8 +172,10 @@ def _receive(sock: socket.socket) -> Optional[_Request]:
     order, *rest = descriptors
     with open(order, "rb") as file:
         file.seek(0)
-        said = json.load(file)
-    return _Request(said["variables"], said["agent"], *rest)
+        parts = os.fsdecode(file.read()).split("\0")
+    end = parts.index("")
+    variables = dict(part.split("=", 1) for part in parts[end + 1 : -1])
+    return _Request(parts[:end], variables, *rest)
 
 
 def _serve(sock: socket.socket) -> Optional[_Request]:
@@ -181,7 +191,7 @@ def _serve(sock: socket.socket) -> Optional[_Request]:
             _check_alone()
             _check_mark(request.variables[_MARK])
             _check_installed(installed)
-            _check_folder(request.folder)
+            _check_folders(request.folder, request.import_folders)
             pid = _fork()
             if pid == 0:
                 return request
@@ -209,7 +219,7 @@ def _set_environment(variables: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-def _become(request: _Request) -> int:
+def _become(request: _Request, agent: int) -> int:
     """Turns into a replica as if it had been started: ``python -m penstock._replica``."""
     from penstock._replica import __main__ as replica
 
@@ -222,8 +232,8 @@ def _become(request: _Request) -> int:
         os.close(descriptor)
     _set_environment(request.variables)
     sys.argv = [str(replica.__file__)]
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = os.getcwd()
+    own = 0 if getattr(sys.flags, "safe_path", False) else 1
+    sys.path[:own] = [os.getcwd()] * own + request.import_folders
     # By its mark the agent finds what a replica has forked in turn.
     if not _core.show_as([sys.executable, "-m", "penstock._replica"], _MARK, request.variables[_MARK]):
         raise RuntimeError(f"/proc has no room for this replica's {_MARK}")
@@ -231,7 +241,7 @@ def _become(request: _Request) -> int:
     watched = select.poll()
     watched.register(_CONTROL_FD, select.POLLIN)
     (event,) = watched.poll()
-    if not event[1] & select.POLLIN or not _core.die_with(request.agent):
+    if not event[1] & select.POLLIN or not _core.die_with(agent):
         return 127
     gc.enable()
     return replica.main()
@@ -247,12 +257,13 @@ def main() -> int:
     gc.freeze()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
+    agent = os.getppid()
     request = _serve(sock)
     if request is None:
         return 0
     sock.detach()
     del sock
-    return _become(request)
+    return _become(request, agent)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import App, Deployer
-from instances import PENSTOCK, Instance, embedded, environment, own_home, processes_of
+from instances import PENSTOCK, Instance, embedded, environment, own_home, processes_of, run_script
 from probes import QUICK, Probe
 from ray import serve
 from waiting import wait_until
@@ -144,6 +144,9 @@ def test_what_hides_a_warm_module_is_a_module(tmp_path: Path) -> None:
     assert found() is None
     (tmp_path / "uuid.py").touch()
     assert found() == "uuid.py"
+    (tmp_path / "uuid.py").unlink()
+    (tmp_path / "usercustomize.py").touch()
+    assert found() == "usercustomize.py"
 
 
 def test_a_package_that_was_changed_ends_the_zygote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,11 +261,45 @@ def test_it_is_in_its_folder_and_imports_from_there(
 
 
 def test_a_working_dir_is_its_folder(deploy: Deployer, tmp_path: Path) -> None:
+    before = zygotes()
     (tmp_path / "in_working_dir.py").write_text("WHERE = 'there'\n")
     options = {"num_cpus": 0, "runtime_env": {"working_dir": str(tmp_path)}}
     app = deploy(Inside.options(ray_actor_options=options).bind())
     assert startups(app, "Inside")[0]["process"] == "forked"
     assert app.handle.remote("__import__('in_working_dir').WHERE").result() == "there"
+    assert zygotes() == before
+
+
+def test_its_folders_come_where_an_interpreter_puts_them(deploy: Deployer, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "a_module").mkdir()
+    env = {"working_dir": str(tmp_path / "work"), "py_modules": [str(tmp_path / "a_module")]}
+    path = "__import__('sys').path"
+    switches = ({}, {"PENSTOCK_ZYGOTE": "0"})
+    ways = [{"num_cpus": 0, "runtime_env": {**env, "env_vars": switch}} for switch in switches]
+    forked, fresh = (deploy(Inside.options(ray_actor_options=way).bind()) for way in ways)
+    assert startups(forked, "Inside")[0]["process"] == "forked"
+    assert startups(fresh, "Inside")[0]["process"] == "fresh"
+    assert forked.handle.remote(path).result() == fresh.handle.remote(path).result()
+
+
+def test_what_is_no_text_is_kept_as_it_is(tmp_path: Path) -> None:
+    with own_home() as home:
+        code = """
+import os
+import ray
+from ray import serve
+
+@serve.deployment
+class Tells:
+    def __call__(self):
+        return os.environb[b"BYTES"]
+
+ray.init(num_cpus=1)
+print(serve.run(Tells.bind()).remote().result())
+"""
+        env = {**environment(PENSTOCK_HOME=home), "BYTES": os.fsdecode(b"\xff=\xfe")}
+        assert repr(b"\xff=\xfe") in run_script(tmp_path, code, env=env).stdout
 
 
 def test_each_writes_to_its_own_log(deploy: Deployer) -> None:

@@ -36,6 +36,15 @@ TEST_F(FileTest, MissingFilesAreNamed) {
   EXPECT_FALSE(WriteFileAtomic(folder_ + "/no/such/f", "x").ok());
 }
 
+TEST_F(FileTest, AFileInMemoryHoldsWhatItWasGiven) {
+  for (const std::string& content :
+       {std::string(), std::string("a\0b", 3), std::string(1 << 20, 'x')}) {
+    const auto file = MemoryFile(content);
+    ASSERT_TRUE(file.ok());
+    EXPECT_EQ(*ReadFile("/proc/self/fd/" + std::to_string(file->get())), content);
+  }
+}
+
 TEST_F(FileTest, TailHoldsWholeLines) {
   const std::string path = folder_ + "/log";
   ASSERT_TRUE(WriteFileAtomic(path, "first\nsecond\nthird\n").ok());

@@ -44,7 +44,8 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
 Agent::~Agent() = default;
 
 void Agent::WarmUp(const std::string& python) {
-  const auto key = ZygoteKeyOf({{"python", python}}, context_.environment);
+  const auto key =
+      ZygoteKeyOf({{"python", python}}, ReplicaEnvironment{.variables = context_.environment});
   if (key.ok()) zygotes_.WarmUp(*key);
 }
 

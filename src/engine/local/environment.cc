@@ -91,14 +91,13 @@ void DecideDevices(ReplicaEnvironment& out, const resources::NodeSpec& node,
 
 // What the replica imports from, before what the node's environment says.
 void SetPythonPath(ReplicaEnvironment& out, const RuntimeEnv& env) {
-  std::vector<std::string> folders;
-  if (!env.working_dir.empty()) folders.push_back(env.working_dir);
+  if (!env.working_dir.empty()) out.import_folders.push_back(env.working_dir);
   for (const std::string& module : env.py_modules) {
-    folders.push_back(module.substr(0, module.find_last_of('/')));
+    out.import_folders.push_back(module.substr(0, module.find_last_of('/')));
   }
-  if (folders.empty()) return;
+  if (out.import_folders.empty()) return;
   std::string path;
-  for (const std::string& folder : folders) path += (path.empty() ? "" : ":") + folder;
+  for (const std::string& folder : out.import_folders) path += (path.empty() ? "" : ":") + folder;
   std::string& variable = out.variables["PYTHONPATH"];
   variable = variable.empty() ? path : path + ":" + variable;
 }

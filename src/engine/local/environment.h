@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "resources/node.h"
@@ -23,6 +24,8 @@ struct Decided {
 struct ReplicaEnvironment {
   Variables variables;                     // all of them, ready for the process
   std::map<std::string, Decided> decided;  // by name
+  // What PYTHONPATH begins with because of runtime_env; the rest is what it would be without.
+  std::vector<std::string> import_folders;
 };
 
 // `node_environment` is that of the agent: what was set when the node was started reaches its

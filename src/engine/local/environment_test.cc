@@ -151,6 +151,7 @@ TEST(RuntimeEnv, VariablesWinOverTheNodesAndPathsComeFirst) {
   EXPECT_EQ(environment.variables.at("A"), "mine");
   EXPECT_EQ(environment.variables.at("B"), "b");
   EXPECT_EQ(environment.variables.at("PYTHONPATH"), "/w:/m:/p");
+  EXPECT_EQ(environment.import_folders, (std::vector<std::string>{"/w", "/m"}));
 }
 
 }  // namespace

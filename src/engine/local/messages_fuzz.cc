@@ -63,10 +63,10 @@ PENSTOCK_FUZZ(input) {
     case 5:
       return CheckTrip(message, ReplicaEventFrom);
     case 6:
-      return CheckTrip(message, ForkAnswerFrom);
+      return CheckTrip(message, AdoptedReplicaFrom);
     case 7:
       return CheckTrip(message, RouterOrderFrom);
     default:
-      return CheckTrip(message, AdoptedReplicaFrom);
+      return CheckTrip(message, ForkAnswerFrom);
   }
 }

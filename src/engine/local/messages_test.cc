@@ -38,6 +38,18 @@ TEST(Messages, AmountsAreWholeSteps) {
   }
 }
 
+TEST(Messages, AForkAnswerIsAProcessOrAReason) {
+  EXPECT_EQ(ForkAnswerFrom({{"pid", 7}})->pid, 7);
+  const auto refused = ForkAnswerFrom({{"why_not", "changed"}, {"ends", true}});
+  EXPECT_EQ(refused->why_not, "changed");
+  EXPECT_TRUE(refused->ends);
+  for (const json& bad :
+       {json{{"pid", 0}}, json{{"pid", "7"}}, json{{"why_not", ""}, {"ends", false}},
+        json{{"why_not", "no"}}, json::object(), json(json::value_t::discarded)}) {
+    EXPECT_EQ(ForkAnswerFrom(bad).status().code(), Code::kInvalidArgument);
+  }
+}
+
 TEST(Messages, AMissingFieldIsNamed) {
   json node = Node();
   node.erase("ip");

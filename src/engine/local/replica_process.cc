@@ -71,37 +71,32 @@ ReplicaProcess::~ReplicaProcess() {
 }
 
 void ReplicaProcess::Start() {
-  began_ = loop_.Now();
-  options_ = Options();
-  const auto key = ZygoteKeyOf(order_.launch, options_.variables);
-  if (!key.ok()) return StartFresh(key.status().message());
-  Fork(*key);
-}
-
-SpawnOptions ReplicaProcess::Options() {
-  ReplicaEnvironment environment = MakeEnvironment(context_.environment, context_.node, order_);
-  environment.variables[kReplicaMark] = order_.id.unique;
-  environment.variables["PENSTOCK_CONTROL_FD"] = std::to_string(kControlDescriptor);
-  environment.variables["PENSTOCK_INSTANCE"] = context_.paths.folder;
+  began_ = loop_.clock().Now();
+  environment_ = MakeEnvironment(context_.environment, context_.node, order_);
+  environment_.variables[kReplicaMark] = order_.id.unique;
+  environment_.variables["PENSTOCK_CONTROL_FD"] = std::to_string(kControlDescriptor);
+  environment_.variables["PENSTOCK_INSTANCE"] = context_.paths.folder;
   facts_["env"] = Json::object();
-  for (const auto& [name, decided] : environment.decided) {
+  for (const auto& [name, decided] : environment_.decided) {
     facts_["env"][name] = {{"value", decided.value}, {"reason", decided.reason}};
   }
   facts_["log"] = log_path_;
   facts_["socket"] = socket_path_;
-  return {.argv = Argv(context_, order_.launch),
-          .variables = std::move(environment.variables),
-          .folder = order_.runtime_env.working_dir.empty() ? order_.launch.value("cwd", "")
-                                                           : order_.runtime_env.working_dir,
-          .log_path = log_path_,
-          .descriptors = {}};
+  const auto key = ZygoteKeyOf(order_.launch, environment_);
+  if (!key.ok()) return StartFresh(key.status().message());
+  Fork(*key);
+}
+
+std::string ReplicaProcess::Folder() const {
+  return order_.runtime_env.working_dir.empty() ? order_.launch.value("cwd", "")
+                                                : order_.runtime_env.working_dir;
 }
 
 void ReplicaProcess::Fork(const ZygoteKey& key) {
-  ForkRequest request{.variables = options_.variables,
+  ForkRequest request{.environment = environment_,
                       .control = {},
                       .log = OpenLog(log_path_),
-                      .folder = OpenFolder(options_.folder)};
+                      .folder = OpenFolder(Folder())};
   auto pair = base::MakeSocketPair();
   // What cannot be opened fails once more, and is then reported, below.
   if (!pair.ok() || !request.log || !request.folder) return StartFresh("its files do not open");
@@ -129,14 +124,19 @@ void ReplicaProcess::OnForked(const Result<int>& pid, TimePoint asked) {
 }
 
 void ReplicaProcess::StartFresh(const std::string& why) {
-  const TimePoint now = loop_.Now();
+  const TimePoint now = loop_.clock().Now();
   facts_["startup"] = {
       {"process", "fresh"}, {"why_fresh", why}, {"queue_s", ToSeconds(now - began_)}};
   began_ = now;
   auto pair = base::MakeSocketPair();
   if (!pair.ok()) return OnExit(pair.status().message());
-  options_.descriptors = {{pair->theirs.get(), kControlDescriptor}};
-  auto child = Child::Spawn(loop_, options_, [this](const std::string& how, bool) { OnExit(how); });
+  auto child = Child::Spawn(loop_,
+                            {.argv = Argv(context_, order_.launch),
+                             .variables = environment_.variables,
+                             .folder = Folder(),
+                             .log_path = log_path_,
+                             .descriptors = {{pair->theirs.get(), kControlDescriptor}}},
+                            [this](const std::string& how, bool) { OnExit(how); });
   if (!child.ok()) return OnExit(child.status().message());
   OnBegun(*std::move(child), std::move(pair->ours));
 }
@@ -144,8 +144,9 @@ void ReplicaProcess::StartFresh(const std::string& why) {
 void ReplicaProcess::OnBegun(std::unique_ptr<Child> child, base::UniqueFd control) {
   child_ = std::move(child);
   facts_["pid"] = child_->pid();
-  facts_["startup"]["spawn_s"] = ToSeconds(loop_.Now() - began_);
-  began_ = loop_.Now();
+  const TimePoint now = loop_.clock().Now();
+  facts_["startup"]["spawn_s"] = ToSeconds(now - began_);
+  began_ = now;
   control_ = base::Peer::Open(loop_, std::move(control), {});
   Tell(Kind::kSpawned);
   // A fork waits for this: it is in the agent's care now.
@@ -198,7 +199,7 @@ void ReplicaProcess::AddFacts(const Json& told) {
   Json startup = facts_["startup"];
   const Json code = told.value("startup", Json::object());
   const double known_s = code.value("load_s", 0.0) + code.value("init_s", 0.0);
-  startup["import_s"] = std::max(0.0, ToSeconds(loop_.Now() - began_) - known_s);
+  startup["import_s"] = std::max(0.0, ToSeconds(loop_.clock().Now() - began_) - known_s);
   startup.update(code);
   facts_.update(told);
   facts_["startup"] = startup;

@@ -48,7 +48,7 @@ class ReplicaProcess {
   int pid() const { return child_ && child_->running() ? child_->pid() : 0; }
 
  private:
-  SpawnOptions Options();
+  std::string Folder() const;
   void Fork(const ZygoteKey& key);
   void OnForked(const Result<int>& pid, TimePoint asked);
   void StartFresh(const std::string& why);
@@ -73,7 +73,7 @@ class ReplicaProcess {
   StartOrder order_;
   std::function<void(const ReplicaEvent&)> tell_;
   base::Json facts_ = base::Json::object();
-  SpawnOptions options_;
+  ReplicaEnvironment environment_;
   base::UniqueFd waiting_control_;  // our end, while the zygote is at work
   std::unique_ptr<Child> child_;
   std::shared_ptr<base::Peer> control_;

@@ -2,7 +2,6 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include <utility>
 
@@ -13,11 +12,18 @@
 namespace penstock::engine::local {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr int kSocketDescriptor = 3;
 // Its start is in the first answer, on a machine that may be busy.
 constexpr Duration kPatience = std::chrono::seconds(60);
+
+// Folders, an empty one, variables; each ends with a zero byte. Not JSON: a variable is bytes.
+std::string Text(const ReplicaEnvironment& environment) {
+  std::string text;
+  for (const std::string& folder : environment.import_folders) text += folder + '\0';
+  text += '\0';
+  for (const auto& [name, value] : environment.variables) text += name + '=' + value + '\0';
+  return text;
+}
 
 }  // namespace
 
@@ -50,7 +56,7 @@ void Zygote::Fork(ForkRequest request, OnForked done) {
 }
 
 void Zygote::AskNext() {
-  asked_ = loop_.Now();
+  asked_ = loop_.clock().Now();
   patience_ = loop_.After(kPatience, [this] {
     patience_ = 0;
     base::LogError("zygote_does_not_answer", {{"pid", std::to_string(pid())}});
@@ -64,9 +70,8 @@ void Zygote::AskNext() {
 }
 
 Status Zygote::Ask(const ForkRequest& request) {
-  const Json text = {{"variables", request.variables}, {"agent", ::getpid()}};
   // In a file, because an environment may be larger than a packet.
-  const auto file = base::MemoryFile(text.dump(-1, ' ', false, Json::error_handler_t::replace));
+  const auto file = base::MemoryFile(Text(request.environment));
   if (!file.ok()) return file.status();
   return base::SendPacket(
       socket_, "fork",
@@ -83,7 +88,8 @@ bool Zygote::Receive() {
   if (!socket_) return false;
   const auto packet = base::ReceivePacket(socket_);
   if (!packet) return false;
-  const auto answer = ForkAnswerFrom(Json::parse(*packet, nullptr, /*allow_exceptions=*/false));
+  const auto answer =
+      ForkAnswerFrom(nlohmann::json::parse(*packet, nullptr, /*allow_exceptions=*/false));
   if (packet->empty() || !answer.ok() || waiting_.empty()) {
     if (!packet->empty()) base::LogError("zygote_makes_no_sense", {{"said", *packet}});
     loop_.Unwatch(socket_.get(), *this);

@@ -22,7 +22,7 @@ namespace penstock::engine::local {
 
 // What a fork is to become.
 struct ForkRequest {
-  Variables variables;  // all of them
+  ReplicaEnvironment environment;
   base::UniqueFd control;
   base::UniqueFd log;     // its standard output and error
   base::UniqueFd folder;  // to be in

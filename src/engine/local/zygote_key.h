@@ -23,9 +23,10 @@ struct ZygoteKey {
 // replica imports reads once.
 bool IsFixedAtStart(const std::string& name);
 
-// `launch` says how the code is loaded, `variables` are all of the replica's. kFailedPrecondition
-// when it is to have a process of its own, with the reason.
-Result<ZygoteKey> ZygoteKeyOf(const nlohmann::json& launch, const Variables& variables);
+// `launch` says how the code is loaded. Folders that runtime_env adds to PYTHONPATH make no
+// difference: a fork can still look there. kFailedPrecondition when the replica is to have a
+// process of its own, with the reason.
+Result<ZygoteKey> ZygoteKeyOf(const nlohmann::json& launch, const ReplicaEnvironment& environment);
 
 // The zygote's own variables: the node's, but for those that the key fixes.
 Variables ZygoteVariables(const Variables& node_environment, const ZygoteKey& key);

@@ -29,7 +29,7 @@ void Zygotes::WarmUp(const ZygoteKey& key) {
 void Zygotes::Fork(const ZygoteKey& key, ForkRequest request, OnForked done) {
   Entry& entry = entries_[key];
   entry.used = loop_.Now();
-  if (const Status bad = Ensure(key, entry); !bad.ok()) return done(bad, loop_.Now());
+  if (const Status bad = Ensure(key, entry); !bad.ok()) return done(bad, loop_.clock().Now());
   entry.zygote->Fork(std::move(request), std::move(done));
 }
 
