@@ -109,6 +109,7 @@ class HttpConnection final : public base::FdHandler,
   void NextRequest();
   void Transmit(std::string_view piece);
   void Flush();
+  void ForgetWritten();
   void GrantCredit();
   void Linger();
   ResponseContext Context() const;
