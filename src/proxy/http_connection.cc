@@ -77,11 +77,7 @@ void HttpConnection::Receive() {
   if (n <= 0) {  // the client is gone, and with it whoever wanted the reply
     if (phase_ == Phase::kForwarded || phase_ == Phase::kReplying || phase_ == Phase::kUpgraded) {
       request_.status = phase_ == Phase::kUpgraded ? base::kWsAbnormal : 499;
-      server_.access_log().Note({.request_id = request_.id,
-                                 .method = request_.method,
-                                 .route = request_.route,
-                                 .status = request_.status,
-                                 .latency = server_.loop().Now() - request_.started});
+      Note();
     }
     return Close();
   }
@@ -445,19 +441,24 @@ void HttpConnection::Complete() {
   if (request_.deadline != 0) {
     server_.loop().Cancel(std::exchange(request_.deadline, 0));
   }
-  if (!IsBuiltin(request_.route)) {
-    server_.access_log().Note({.request_id = request_.id,
-                               .method = request_.method,
-                               .route = request_.route,
-                               .status = request_.status,
-                               .latency = server_.loop().Now() - request_.started});
-  }
+  Note();
   if (!request_.keep_alive) {
     phase_ = Phase::kLingering;
     close_after_flush_ = true;
     return;
   }
   NextRequest();
+}
+
+void HttpConnection::Note() {
+  const DeploymentId* deployment = nullptr;
+  if (request_.queue != nullptr) deployment = &request_.queue->route().id;
+  server_.access_log().Note({.request_id = request_.id,
+                             .method = request_.method,
+                             .route = request_.route,
+                             .status = request_.status,
+                             .latency = server_.loop().Now() - request_.started,
+                             .deployment = deployment});
 }
 
 void HttpConnection::NextRequest() {

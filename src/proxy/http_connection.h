@@ -109,6 +109,7 @@ class HttpConnection final : public base::FdHandler,
   void Answer(const SimpleReply& reply);
   void Refuse(const SimpleReply& reply);
   void Complete();
+  void Note();
   void NextRequest();
   void Transmit(std::string_view piece);
   void Flush();

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "base/socket.h"
 #include "proxy/http_response.h"
 
@@ -18,7 +19,10 @@ Server::Server(base::Loop& loop, base::UniqueFd listener, route::Router& router,
       router_(router),
       options_(std::move(options)),
       address_(base::LocalAddress(listener_)),
-      access_log_(loop, options_.access_log, options_.node) {
+      access_log_(loop, options_.node) {
+  if (const Status bad = access_log_.SetFile(options_.access_log); !bad.ok()) {
+    base::LogError("no_access_log", {{"why", bad.message()}});
+  }
   loop_.Watch(listener_.get(), EPOLLIN, *this);
 }
 

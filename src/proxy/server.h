@@ -11,12 +11,13 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/random.h"
-#include "proxy/access_log.h"
 #include "proxy/http_connection.h"
+#include "proxy/request_log.h"
 #include "route/router.h"
 
 namespace penstock::proxy {
@@ -42,11 +43,16 @@ class Server final : private base::FdHandler {
   // Connections open now.
   std::size_t connections() const { return connections_.size(); }
 
+  // What was counted and measured.
+  std::vector<base::MetricFamily> Metrics() const {
+    return access_log_.Metrics(connections_.size() - idle_.size());
+  }
+
   // For connections.
   base::Loop& loop() { return loop_; }
   base::Random& random() { return random_; }
   route::Router& router() { return router_; }
-  AccessLog& access_log() { return access_log_; }
+  RequestLog& access_log() { return access_log_; }
   const ServerOptions& options() const { return options_; }
   const std::string& address() const { return address_; }  // "host:port" of the listener
   std::array<char, 64 << 10>& scratch() { return scratch_; }
@@ -66,7 +72,7 @@ class Server final : private base::FdHandler {
   ServerOptions options_;
   std::string address_;
   base::Random random_;
-  AccessLog access_log_;
+  RequestLog access_log_;
   base::RequestHead head_;
   std::array<char, 64 << 10> scratch_;
   std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>> connections_;

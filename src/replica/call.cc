@@ -20,13 +20,14 @@ constexpr std::size_t kMostReserved = std::size_t{64} << 20;
 }  // namespace
 
 Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::uint32_t stream,
-           std::string payload, bool body_ended)
+           std::string payload, bool body_ended, TimePoint began)
     : runtime_(runtime),
       connection_(std::move(connection)),
       stream_(stream),
       payload_(std::move(payload)),
       body_ended_(body_ended),
-      credit_(base::kBodyWindow) {
+      credit_(base::kBodyWindow),
+      began_(began) {
   std::string_view body;
   PENSTOCK_CHECK(base::ParseRequestHead(payload_, head_, body));
   body_ = body;
@@ -56,6 +57,7 @@ void Call::Credit(std::size_t bytes) {
 void Call::Reply(const base::ReplyHead& head, std::string_view body, bool end, const Keep& keep) {
   std::string encoded;
   base::AppendReplyHead(encoded, head);
+  status_ = head.status;
   SendFrames(FrameKind::kReply, encoded, body, end, false, keep);
 }
 
@@ -74,6 +76,7 @@ void Call::SendFrames(FrameKind first, std::string_view head, std::string_view b
   if (cancelled_ || finished_) return;
   const auto self = shared_from_this();
   replied_ = true;
+  if (failure && failure_.empty()) failure_ = "Exception";
   credit_ -= static_cast<std::int64_t>(body.size());
   const std::size_t inline_limit =
       body.size() <= base::kInlineBody ? body.size() : base::kBodyPiece;

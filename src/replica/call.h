@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/connection.h"
 #include "base/heads.h"
@@ -19,9 +20,9 @@ class Runtime;
 class Call : public std::enable_shared_from_this<Call> {
  public:
   // `payload` is that of the request frame and has been parsed once without error. `stream` on
-  // `connection` carries the reply. `runtime` outlives the call.
+  // `connection` carries the reply. `runtime` outlives the call, which began at `began`.
   Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, std::uint32_t stream,
-       std::string payload, bool body_ended);
+       std::string payload, bool body_ended, TimePoint began);
 
   // Method, path, headers, ...; valid as long as the call.
   const base::RequestHead& head() const { return head_; }
@@ -62,6 +63,21 @@ class Call : public std::enable_shared_from_this<Call> {
   // Nobody waits for the reply: replies and pieces are dropped.
   bool cancelled() const { return cancelled_; }
 
+  // User code raised: the type of its exception, for logs and counts. The reply is the caller's.
+  void NoteFailure(std::string exception_type) { failure_ = std::move(exception_type); }
+
+  // The route as the application knows it, once it has been found: "/items/{id}".
+  void SetRoute(std::string route) { route_ = std::move(route); }
+
+  // How a WebSocket was closed.
+  void SetStatus(int status) { status_ = status; }
+
+  // For logs and counts.
+  TimePoint began() const { return began_; }
+  int status() const { return status_; }  // of HTTP, or the code of a WebSocket; 0 for none
+  std::string_view failure() const { return failure_; }  // "" when nothing was raised
+  std::string_view route() const { return route_.empty() ? head_.route : route_; }
+
   // True once a reply was started.
   bool replied() const { return replied_; }
 
@@ -94,6 +110,10 @@ class Call : public std::enable_shared_from_this<Call> {
   bool cancelled_ = false;
   bool finished_ = false;
   std::int64_t credit_;
+  TimePoint began_;
+  int status_ = 0;
+  std::string failure_;
+  std::string route_;
   std::function<void()> on_body_;
   std::function<void()> on_writable_;
 };

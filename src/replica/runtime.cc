@@ -17,7 +17,8 @@ using base::FrameHead;
 using base::FrameKind;
 using base::RefuseReason;
 
-Runtime::Runtime(base::Loop& loop, UserCode& user_code) : loop_(loop), user_code_(user_code) {}
+Runtime::Runtime(base::Loop& loop, UserCode& user_code)
+    : loop_(loop), user_code_(user_code), telemetry_(loop) {}
 
 Runtime::~Runtime() {
   if (listener_) {
@@ -126,8 +127,8 @@ void Runtime::OnRequest(Router& router, const Frame& frame) {
   ++ongoing_;
   router.last_admitted = stream;
   const bool end = (frame.head.flags & base::kEnd) != 0;
-  auto call =
-      std::make_shared<Call>(*this, router.connection, stream, std::string(frame.payload), end);
+  auto call = std::make_shared<Call>(*this, router.connection, stream, std::string(frame.payload),
+                                     end, loop_.clock().Now());
   router.calls.emplace(stream, call);
   if (!end) {
     router.connection->Send({.kind = FrameKind::kCredit,
@@ -147,6 +148,7 @@ void Runtime::Refuse(Router& router, std::uint32_t stream, RefuseReason reason) 
 
 void Runtime::OnFinished(const Call& call, const base::Connection* connection) {
   --ongoing_;
+  telemetry_.OnFinished(call);
   if (const auto router = routers_.find(connection); router != routers_.end()) {
     router->second->calls.erase(call.stream());
   }

@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "penstock/status.h"
 #include "replica/call.h"
+#include "replica/telemetry.h"
 #include "replica/user_code.h"
 
 namespace penstock::replica {
@@ -49,6 +50,9 @@ class Runtime final : private base::FdHandler {
   // Requests that run now.
   int ongoing() const { return ongoing_; }
 
+  // What is logged and counted of them.
+  Telemetry& telemetry() { return telemetry_; }
+
   // For Call.
   void OnFinished(const Call& call, const base::Connection* connection);
 
@@ -70,6 +74,7 @@ class Runtime final : private base::FdHandler {
 
   base::Loop& loop_;
   UserCode& user_code_;
+  Telemetry telemetry_;
   base::UniqueFd listener_;
   std::string path_;
   std::map<const base::Connection*, std::unique_ptr<Router>> routers_;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import math
 import pickle
 import sys
@@ -13,10 +14,12 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
-from penstock import _core
+from penstock import _core, _metrics
 from penstock._replica.asgi import AsgiApp
 from penstock._replica.invoke import Invoker
+from penstock._replica.logs import ReplicaLog
 from penstock._replica.runners import Runners
+from penstock.serve._farewell import say_farewell
 from penstock.serve.context import (
     DeploymentID,
     ReplicaContext,
@@ -30,6 +33,8 @@ from penstock.serve.ingress import ingress_of
 from penstock.serve.multiplex import unload_all
 
 __all__ = ["ReplicaCode"]
+
+logger = logging.getLogger("ray.serve")
 
 _STEPS_PER_UNIT = 10_000  # amounts travel as steps of 1e-4
 
@@ -63,8 +68,9 @@ def _thread_count(resources: dict[str, float]) -> int:
 class ReplicaCode:
     """What the native runtime calls; every method runs on the event loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: ReplicaLog) -> None:
         self._loop = loop
+        self._log = log
         self._servable: Any = None
         self._asgi: Optional[AsgiApp] = None
         self._user_config: Any = None
@@ -88,6 +94,10 @@ class ReplicaCode:
         """Asks user code whether it is well."""
         self._step(done, self._check_health())
 
+    def metrics(self) -> str:
+        """What this process counts, as JSON."""
+        return _metrics.collect()
+
     def shutdown(self, done: _core.Done) -> None:
         """User code's ``__del__``."""
         self._step(done, self._shutdown())
@@ -107,6 +117,7 @@ class ReplicaCode:
 
     async def _initialize(self, assignment: dict[str, Any]) -> dict[str, Any]:
         began = time.monotonic()
+        self._log.begin(assignment)
         launch = assignment["launch"]
         for entry in launch.get("sys_path", []):
             if entry not in sys.path:
@@ -160,6 +171,8 @@ class ReplicaCode:
         replica = current_replica()
         if replica is not None and "max_ongoing_requests" in change:
             replica.max_ongoing_requests = change["max_ongoing_requests"]
+        if "logging" in change:
+            self._log.configure(change["logging"])
         if change.get("user_config") is not None:
             await self._apply_user_config(change["user_config"])
 
@@ -177,15 +190,13 @@ class ReplicaCode:
 
     async def _shutdown(self) -> None:
         """Runs ``__del__`` now, while the loop still works, and not a second time at exit."""
-        if self._asgi is not None:
-            await self._asgi.stop()
         servable, self._servable = self._servable, None
-        farewell = getattr(type(servable), "__del__", None)
-        if farewell is not None:
-            del type(servable).__del__
-            outcome = farewell(servable)
-            if inspect.isawaitable(outcome):
-                await outcome
+        if self._asgi is not None:
+            try:
+                await self._asgi.stop()
+            except Exception:  # its failure is no reason to leave the rest undone
+                logger.exception("The application's lifespan did not end well.")
+        await say_farewell(servable, "The deployment")
         await unload_all()
 
     # ---- requests ----

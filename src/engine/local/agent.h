@@ -48,6 +48,7 @@ class Agent {
   Status StopReplica(const base::Json& params);
   Result<std::string> StartProxy(const base::Json& params);
   void StopProxy(std::function<void()> done);
+  void CollectMetrics(const base::Peer::Respond& respond);
   void OnEvent(const ReplicaEvent& event);
   void FinishIfEmpty();
 

@@ -101,6 +101,8 @@ Json ReplicaProcess::InitParams() const {
           {"options", order_.options},
           {"user_config", Json::parse(order_.user_config)},
           {"max_ongoing_requests", order_.max_ongoing_requests},
+          {"logging", ToJson(order_.logging)},
+          {"log", log_path_},
           {"rank", order_.rank},
           {"world_size", order_.world_size},
           {"node", {{"id", context_.node.id}, {"ip", context_.node.ip}}},
@@ -134,10 +136,15 @@ void ReplicaProcess::Reconfigure(const ReconfigureOrder& order) {
   order_.health_check_period_s = order.health_check_period_s;
   order_.health_check_timeout_s = order.health_check_timeout_s;
   const bool same_limit = order_.max_ongoing_requests == order.max_ongoing_requests;
+  const bool same_logging = order_.logging == order.logging;
   order_.max_ongoing_requests = order.max_ongoing_requests;
+  order_.logging = order.logging;
   if (order.user_config_changed) order_.user_config = order.user_config;
-  if (!ready_ || (same_limit && !order.user_config_changed)) return Tell(Kind::kReconfigured);
+  if (!ready_ || (same_limit && same_logging && !order.user_config_changed)) {
+    return Tell(Kind::kReconfigured);
+  }
   Json change = {{"max_ongoing_requests", order.max_ongoing_requests}};
+  if (!same_logging) change["logging"] = ToJson(order.logging);
   if (order.user_config_changed) change["user_config"] = Json::parse(order.user_config);
   control_->Call("replica.reconfigure", {change, ""}, [this](const Result<Message>& answer) {
     Tell(Kind::kReconfigured, answer.ok() ? "" : answer.status().message());
@@ -180,6 +187,19 @@ void ReplicaProcess::OnHealth(const Status& status) {
   }
   unhealthy_ = !status.ok();
   ScheduleHealthCheck();
+}
+
+void ReplicaProcess::CollectMetrics(base::Peer::OnReply done) {
+  if (!ready_ || pid() == 0) return done(Status(Code::kUnavailable, "it does not run"));
+  control_->Call("replica.metrics", {},
+                 [this, done = std::move(done)](const Result<Message>& answer) {
+                   if (answer.ok()) {
+                     metrics_ = {{"component", "replica"},
+                                 {"worker", order_.id.unique},
+                                 {"families", answer->json.at("families")}};
+                   }
+                   done(answer);
+                 });
 }
 
 // ---- the end --------------------------------------------------------------------------------
