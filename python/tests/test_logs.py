@@ -89,6 +89,7 @@ def test_a_line_has_component_replica_and_request(deploy: Deployer) -> None:
     app.get("/?text=in-async-code", headers={"x-request-id": "my-id"})
     line = line_with(path, "in-async-code")
     assert re.fullmatch(rf"INFO {TIME} {app.name}_Talker {unique} my-id -- in-async-code", line), line
+    assert path.read_text().count("in-async-code") == 1
 
 
 def test_code_on_a_thread_knows_its_request_too(deploy: Deployer) -> None:

@@ -97,7 +97,7 @@ class ReplicaLog:
         self._logger.propagate = False
         self._filters: list[logging.Filter] = []
         self._path = ""
-        self._handlers: list[logging.Handler] = []
+        self._handlers = list(self._logger.handlers)  # the driver's, which an import has set up
         self._use([logging.StreamHandler(sys.stderr)], _TextFormatter([]))
         self._logger.setLevel(logging.INFO)
 
