@@ -22,11 +22,13 @@ bool IsError(const std::string& method, int status) {
 }  // namespace
 
 Status RequestLog::SetFile(const std::string& path, bool json) {
-  return access_log_.Configure({.file = {.path = path},
-                                .component = "proxy",
-                                .id = node_,
-                                .json = json,
-                                .fields = {{"component_name", "proxy"}, {"component_id", node_}}});
+  base::AccessLogOptions options;
+  options.file.path = path;
+  options.component = "proxy";
+  options.id = node_;
+  options.json = json;
+  options.fields = {{"component_name", "proxy"}, {"component_id", node_}};
+  return access_log_.Configure(options);
 }
 
 void RequestLog::Note(const Entry& entry) {

@@ -45,13 +45,14 @@ Status Telemetry::Begin(const nlohmann::json& assignment) {
 Status Telemetry::SetLogging(const nlohmann::json& logging) {
   const std::string folder = logging.at("logs_dir");
   const bool wanted = logging.at("enable_access_log") && logging.at("log_level") <= kInfo;
-  base::AccessLogOptions options{.component = app_ + "_" + deployment_,
-                                 .id = replica_,
-                                 .json = logging.at("json"),
-                                 .fields = {{"deployment", app_ + "_" + deployment_},
-                                            {"replica", replica_},
-                                            {"component_name", "replica"},
-                                            {"node_id", node_}}};
+  base::AccessLogOptions options;
+  options.component = app_ + "_" + deployment_;
+  options.id = replica_;
+  options.json = logging.at("json");
+  options.fields = {{"deployment", options.component},
+                    {"replica", replica_},
+                    {"component_name", "replica"},
+                    {"node_id", node_}};
   std::string path = log_path_;
   if (!folder.empty()) {
     if (Status bad = base::MakeDirs(folder); !bad.ok()) {
