@@ -371,8 +371,8 @@ def test_the_controller_may_die(deploy: Deployer) -> None:
     os.kill(controller, signal.SIGKILL)
     wait_until(lambda: _controller_pid() not in (0, controller), "there is another controller")
     # The socket outlives it: who asks meanwhile waits instead of being refused.
-    wait_until(lambda: total("ray_t_counter_total", application=app.name) == 1, "everybody has come back")
-    assert total("ray_serve_num_http_requests_total", application=app.name) == 1
+    for name in ("ray_t_counter_total", "ray_serve_num_http_requests_total"):
+        wait_until(lambda name=name: total(name, application=app.name) == 1, "they have come back")  # type: ignore[misc]
 
 
 def _controller_pid() -> int:
