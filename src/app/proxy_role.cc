@@ -43,6 +43,16 @@ void SetLogging(proxy::Server& server, const nlohmann::json& logging_config,
   if (!status.ok()) base::LogError("no_access_log", {{"why", status.message()}});
 }
 
+void OnCall(const proxy::Server& server, const route::Router& router, const std::string& method,
+            const base::Peer::Respond& respond) {
+  if (method != "metrics.collect") {
+    return respond(Status(Code::kUnimplemented, "a proxy has no '" + method + "'"));
+  }
+  auto families = server.Metrics();
+  for (auto& family : route::RouterMetrics(router, "proxy")) families.push_back(std::move(family));
+  respond(base::OneSource("proxy", "proxy", families));
+}
+
 proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http, const nlohmann::json& raw,
                                        const base::InstancePaths& paths, const std::string& ip) {
   proxy::ServerOptions options{.root_path = http.root_path,
@@ -86,16 +96,8 @@ int RunProxy(const ProxyRoleOptions& role) {
              subscribed->OnNotice(method, params.json);
            },
        .on_call =
-           [&](const std::string& method, const base::Message&, base::Peer::Respond respond) {
-             if (method != "metrics.collect") {
-               return respond(Status(Code::kUnimplemented, "a proxy has no '" + method + "'"));
-             }
-             auto families = serving->Metrics();
-             for (auto& family : route::RouterMetrics(router, "proxy")) {
-               families.push_back(std::move(family));
-             }
-             respond(base::OneSource("proxy", "proxy", families));
-           },
+           [&](const std::string& method, const base::Message&,
+               const base::Peer::Respond& respond) { OnCall(*serving, router, method, respond); },
        .on_down = [] { base::LogWarning("controller_gone"); }});
   route::Subscription subscription(**loop, link, router, route::Subscription::Scope::kEverything,
                                    role.node);
