@@ -98,7 +98,8 @@ class Results:
             ours = dig(self.points.get((row.ours, row.case, row.conns, number), {}), row.metric)
             peer = None
             if row.peer:
-                peer = dig(self.points.get((row.peer, row.case, row.conns, number), {}), row.metric)
+                case = row.peer_case or row.case
+                peer = dig(self.points.get((row.peer, case, row.conns, number), {}), row.metric)
             if ours is not None and (peer or not row.peer):
                 found.append((ours, peer))
         return found

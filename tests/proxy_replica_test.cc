@@ -1,7 +1,9 @@
 // HTTP clients on raw sockets, the real proxy, a scripted replica.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -221,6 +223,33 @@ TEST_F(ProxyTest, ASlowReaderHoldsTheReplicaBack) {
     }
     return call.writable();
   });
+}
+
+// A client that is always a little behind: something is unsent at all times.
+TEST_F(ProxyTest, WhatWasSentIsForgottenAlsoWhileMoreIsUnsent) {
+  send_buffer_ = 16 << 10;  // small, so that the kernel takes a little at a time
+  Serve();
+  const auto client = Connect();
+  client->Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Until([&] { return code_.calls.size() == 1; });
+  auto& call = *code_.calls[0];
+  call.Reply({.status = 200}, "", false);
+  const auto allocated = [] {
+    const auto info = ::mallinfo2();
+    return info.uordblks + info.hblkhd;
+  };
+  const std::string piece(50'000, 's');
+  const std::size_t before = allocated();
+  constexpr std::size_t kTotal = 8 << 20;
+  for (std::size_t sent = 0; sent < kTotal;) {
+    for (int quiet = 0; quiet < 6; ++quiet) {  // turns in which nothing is asked for
+      for (; call.writable(); quiet = 0, sent += piece.size()) call.Send(piece, false);
+      loop_->RunOnce(Duration::zero());
+    }
+    client->Read();
+    client->text.clear();
+  }
+  EXPECT_LT(allocated(), before + (2u << 20u));
 }
 
 TEST_F(ProxyTest, HeadHasNoBodyAndHttp10EndsWithTheConnection) {

@@ -325,6 +325,28 @@ def test_routers_are_changed_while_replicas_run(deploy: Deployer, instance: Inst
     assert ids(app) == replicas
 
 
+class SlowForSome(FIFOMixin, RequestRouter):
+    """Never comes to an end about some requests."""
+
+    async def choose_replicas(
+        self, candidate_replicas: list[RunningReplica], pending_request: Optional[PendingRequest] = None
+    ) -> list[list[RunningReplica]]:
+        """Everybody."""
+        assert pending_request is not None
+        if pending_request.args[0] == "slow":
+            await asyncio.Event().wait()
+        return [candidate_replicas]
+
+
+def test_who_waits_for_an_answer_about_a_request_that_is_over_asks_anew(deploy: Deployer) -> None:
+    app = deploy(Who.options(request_router_config={"request_router_class": SlowForSome}).bind())
+    slow = app.handle.named.remote("slow")
+    # Its answer serves the one before, and what is under way about that one is now its own.
+    quick = app.handle.named.remote("quick")
+    assert slow.result(timeout_s=30) in ids(app)
+    assert quick.result(timeout_s=30) in ids(app)
+
+
 class Stubborn(RequestRouter):
     """Names one replica first and another as fallback."""
 

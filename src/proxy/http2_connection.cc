@@ -25,7 +25,7 @@ constexpr std::size_t kOutBatch = 64 << 10;
 constexpr std::size_t kWorthKeeping = 16 << 10;
 // Of a request's body: what may wait for a replica, and what may be under way to one.
 constexpr std::int32_t kNarrowWindow = 65535;
-constexpr std::int32_t kWideWindow = static_cast<std::int32_t>(base::kBodyWindow);
+constexpr std::int32_t kWideWindow = 256 << 10;
 // Of all bodies of a connection; what arrives is bounded by each stream's own window.
 constexpr std::int32_t kConnectionWindow = 1 << 24;
 // Frames that wait because the client does not read: then it only wants us to hoard.

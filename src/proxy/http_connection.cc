@@ -330,6 +330,7 @@ void HttpConnection::Flush() {
     const auto n = socket_.Send(std::string_view(out_).substr(written_));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
+      ForgetWritten();
       if (!std::exchange(want_write_, true)) {
         server_.loop().Rewatch(socket_.get(), EPOLLOUT | (reading_ ? EPOLLIN : EPOLLRDHUP), *this);
       }
@@ -346,6 +347,14 @@ void HttpConnection::Flush() {
   }
   GrantCredit();
   if (close_after_flush_) Linger();
+}
+
+// To a client that is always a little behind, everything is never sent. Half at a time, so that a
+// byte is moved once at most.
+void HttpConnection::ForgetWritten() {
+  if (written_ < kEnoughUnsent || written_ < out_.size() / 2) return;
+  out_.erase(0, written_);
+  written_ = 0;
 }
 
 void HttpConnection::GrantCredit() {

@@ -85,6 +85,7 @@ class HttpConnection final : public ClientConnection,
   void NextRequest();
   void Transmit(std::string_view piece);
   void Flush();
+  void ForgetWritten();
   void GrantCredit();
   void Linger();
   ResponseContext Context() const;

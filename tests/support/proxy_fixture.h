@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <memory>
 #include <string>
@@ -45,6 +46,11 @@ class ProxyTest : public LoopTest {
 
   void Start(proxy::ServerOptions options) {
     auto listener = *base::ListenTcp("127.0.0.1", 0);
+    if (send_buffer_ > 0) {  // accepted sockets have the listener's
+      EXPECT_EQ(
+          ::setsockopt(listener.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer_, sizeof send_buffer_),
+          0);
+    }
     port_ = base::LocalPort(listener);
     server_ =
         std::make_unique<proxy::Server>(*loop_, std::move(listener), router_, std::move(options));
@@ -89,6 +95,7 @@ class ProxyTest : public LoopTest {
   route::Router router_{*loop_};
   std::unique_ptr<proxy::Server> server_;
   int port_ = 0;
+  int send_buffer_ = 0;  // bytes, of the proxy's sockets; 0: the kernel's choice
 };
 
 }  // namespace penstock::testing_support

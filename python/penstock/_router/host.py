@@ -124,6 +124,8 @@ class RouterCode:
             asking.set(Caller(params["node"], params["near"]))
             ranked = _ids(await router.choose_replicas(candidates, self._pending[key]))
         except asyncio.CancelledError:
+            # Its request is over, but a FIFO answer may be somebody else's, who then asks anew.
+            done.ok(json.dumps({"ranked": []}))
             raise
         except BaseException as error:  # the user's code, whatever it raises
             logger.exception("choose_replicas failed.")

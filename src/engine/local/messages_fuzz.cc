@@ -46,7 +46,7 @@ void CheckStart(const json& input) {
 
 PENSTOCK_FUZZ(input) {
   using namespace penstock::engine::local;
-  const int which = input.Byte() % 8;
+  const int which = input.Byte() % 9;
   const json message = input.Json();
   if (message.is_discarded()) return;
   switch (which) {
