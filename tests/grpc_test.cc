@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/compress.h"
 #include "base/file.h"
@@ -395,6 +396,35 @@ TEST_F(GrpcTest, EveryCallIsALineInTheAccessLog) {
   EXPECT_THAT(log, HasSubstr(" id1 -- /p.Echo/One conv OK "));
   EXPECT_THAT(log, HasSubstr(" -- /p.Echo/One  NOT_FOUND "));
   EXPECT_THAT(log, testing::Not(HasSubstr("Healthz")));
+}
+
+TEST_F(GrpcTest, EveryCallIsCounted) {
+  ServeGrpc({});
+  Echo();
+  Ask("/p.Echo/One", "a", {{"application", "conv"}});
+  Ask("/p.Echo/One", "a", {{"application", "nope"}});
+  Ask("/p.Nobody/Has", "a", {{"application", "conv"}});
+  Ask("/ray.serve.RayServeAPIService/Healthz", "", {});
+  const auto count = [&](const std::string& name, const std::vector<std::string>& tags) {
+    for (const auto& family : server_->Metrics()) {
+      if (family.name != name) continue;
+      for (const auto& sample : family.samples) {
+        if (sample.tags == tags) return sample.value;
+      }
+    }
+    return -1.0;
+  };
+  EXPECT_EQ(count("serve_num_grpc_requests", {"conv", "/p.Echo/One", "conv", "OK"}), 1);
+  EXPECT_EQ(
+      count("serve_num_grpc_requests", {"", "/ray.serve.RayServeAPIService/Healthz", "", "OK"}), 1);
+  EXPECT_EQ(count("serve_num_grpc_error_requests", {"", "NOT_FOUND", "", ""}), 1);
+  EXPECT_EQ(count("serve_num_grpc_error_requests", {"", "UNIMPLEMENTED", "", ""}), 1)
+      << "methods that nobody has are no labels";
+  EXPECT_EQ(count("serve_num_ongoing_grpc_requests", {""}), 0);
+  for (const auto& family : server_->Metrics()) {
+    if (family.name != "serve_num_http_requests") continue;
+    EXPECT_TRUE(family.samples.empty()) << "gRPC is counted by itself";
+  }
 }
 
 }  // namespace

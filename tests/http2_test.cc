@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "base/protocol.h"
@@ -458,6 +459,40 @@ TEST_F(Http2Test, EveryRequestIsALineInTheAccessLog) {
   const std::string log = *base::ReadFile(Path("access.log"));
   EXPECT_THAT(log, HasSubstr(" id1 -- GET /conv 200 "));
   EXPECT_THAT(log, testing::Not(HasSubstr("/-/")));
+}
+
+TEST_F(Http2Test, RequestsOfOneConnectionAreCountedEach) {
+  Serve();
+  const auto ongoing = [&] {
+    for (const auto& family : server_->Metrics()) {
+      if (family.name == "serve_num_ongoing_http_requests") return family.samples.at(0).value;
+    }
+    return -1.0;
+  };
+  const auto client = Connect2();
+  const auto first = client->Request("GET", "/conv/a", {});
+  const auto second = client->Request("GET", "/conv/b", {});
+  UntilSo(*client, [&] { return code_.calls.size() == 2; });
+  EXPECT_EQ(ongoing(), 2);
+  AnswerHttp(*code_.calls.at(0), "");
+  UntilSo(*client, [&] { return client->reply(first).closed; });
+  EXPECT_EQ(ongoing(), 1);
+  AnswerHttp(*code_.calls.at(1), "");
+  UntilSo(*client, [&] { return client->reply(second).closed; });
+  EXPECT_EQ(ongoing(), 0);
+}
+
+TEST_F(Http2Test, MethodsThatNobodyKnowsAreNoLabels) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, ""); };
+  Fetch2("/conv/x", {}, "BREW");
+  Fetch2("/conv/x", {}, "STIR");
+  for (const auto& family : server_->Metrics()) {
+    if (family.name != "serve_num_http_requests") continue;
+    ASSERT_EQ(family.samples.size(), 1u);
+    EXPECT_EQ(family.samples[0].tags, (std::vector<std::string>{"/conv", "", "conv", "200"}));
+    EXPECT_EQ(family.samples[0].value, 2);
+  }
 }
 
 }  // namespace

@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/protocol.h"
 #include "support/proxy_fixture.h"
@@ -456,6 +458,58 @@ TEST_F(ProxyTest, EveryRequestIsALineInTheAccessLog) {
                        "INFO 20[0-9-]+ [0-9:,]+ proxy 127.0.0.1 id1 -- GET /conv 200 [0-9.]+ms\n"));
   EXPECT_THAT(log, HasSubstr("-- GET / 200 "));
   EXPECT_THAT(log, testing::Not(HasSubstr("/-/"))) << "probes are no news";
+}
+
+TEST_F(ProxyTest, ARequestCannotForgeALine) {
+  route::RouteUpdate update{.epoch = 1, .http = {{}}};
+  update.http->push_back({"/conv", {"conv", "Conv"}});
+  router_.Apply(update);
+  Start({.access_log = Path("access.log"), .node = "127.0.0.1"});
+  Get("/nope%0AINFO%20forged");
+  server_.reset();
+  const std::string log = *base::ReadFile(Path("access.log"));
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+}
+
+TEST_F(ProxyTest, EveryRequestIsCounted) {
+  Serve();
+  code_.on_start = [](const auto& call) { AnswerHttp(*call, ""); };
+  Get("/conv/a");
+  Get("/conv/b");
+  Get("/dead/x");
+  Get("/-/healthz");
+  const auto count = [&](const std::string& name, const std::vector<std::string>& tags) {
+    for (const auto& family : server_->Metrics()) {
+      if (family.name != name) continue;
+      for (const auto& sample : family.samples) {
+        if (sample.tags == tags) return sample.value;
+      }
+    }
+    return -1.0;
+  };
+  EXPECT_EQ(count("serve_num_http_requests", {"/conv", "GET", "conv", "200"}), 2);
+  EXPECT_EQ(count("serve_num_http_requests", {"/-/healthz", "GET", "", "200"}), 1);
+  EXPECT_GE(count("serve_http_request_latency_ms", {"/conv", "GET", "conv", "200"}), 0);
+  EXPECT_EQ(count("serve_num_http_error_requests", {"/dead", "503", "GET", "dead"}), 1);
+  EXPECT_EQ(
+      count("serve_num_deployment_http_error_requests", {"Dead", "503", "GET", "/dead", "dead"}),
+      1);
+  EXPECT_EQ(count("serve_num_http_error_requests", {"/conv", "200", "GET", "conv"}), -1);
+  EXPECT_EQ(count("serve_num_ongoing_http_requests", {""}), 0);
+}
+
+TEST_F(ProxyTest, PathsThatNobodyServesAreNoLabels) {
+  route::RouteUpdate update{.epoch = 1, .http = {{}}};
+  update.http->push_back({"/conv", {"conv", "Conv"}});
+  router_.Apply(update);
+  Start({});
+  for (const char* path : {"/a", "/b", "/c"}) Get(path);
+  for (const auto& family : server_->Metrics()) {
+    if (family.name != "serve_num_http_requests") continue;
+    ASSERT_EQ(family.samples.size(), 1u);
+    EXPECT_EQ(family.samples[0].tags, (std::vector<std::string>{"", "GET", "", "404"}));
+    EXPECT_EQ(family.samples[0].value, 3);
+  }
 }
 
 TEST_F(ProxyTest, AClientSetsItsOwnTimeout) {

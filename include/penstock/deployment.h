@@ -103,6 +103,17 @@ struct RequestRouterSpec {
   friend bool operator==(const RequestRouterSpec&, const RequestRouterSpec&) = default;
 };
 
+// How a replica logs.
+struct LoggingSpec {
+  bool json = false;     // encoding: TEXT or JSON
+  int log_level = 20;    // Python's number: 0, 10, 20, 30, 40 or 50
+  std::string logs_dir;  // "": the instance's
+  bool enable_access_log = true;
+  std::vector<std::string> additional_log_standard_attrs;  // of Python's LogRecord
+
+  friend bool operator==(const LoggingSpec&, const LoggingSpec&) = default;
+};
+
 // One deployment.
 struct DeploymentSpec {
   std::string name;
@@ -110,6 +121,7 @@ struct DeploymentSpec {
   int max_ongoing_requests = 5;  // > 0; per replica, over all callers
   int max_queued_requests = -1;  // -1: no limit, else >= 1; per caller
   BackpressureSpec backpressure;
+  LoggingSpec logging;
   std::string user_config = "null";          // JSON
   double graceful_shutdown_timeout_s = 20;   // >= 0
   double graceful_shutdown_wait_loop_s = 2;  // >= 0

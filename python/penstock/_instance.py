@@ -80,6 +80,7 @@ def start_embedded(
     object_store_memory: Optional[float] = None,
     resources: Optional[dict[str, float]] = None,
     labels: Optional[dict[str, str]] = None,
+    metrics_export_port: Optional[int] = None,
 ) -> Instance:
     """Starts an instance of our own. RuntimeError or ValueError with the reason when it cannot."""
     command = [executable(), "guard", "--head", "--embedded", "--python", sys.executable]
@@ -88,6 +89,7 @@ def start_embedded(
         ("--num-gpus", num_gpus),
         ("--memory", memory),
         ("--object-store-memory", object_store_memory),
+        ("--metrics-export-port", metrics_export_port),
     ):
         if amount is not None:
             command += [flag, str(amount)]

@@ -12,7 +12,7 @@ import threading
 import uuid
 from typing import Optional
 
-from penstock import _core
+from penstock import _core, _metrics
 
 __all__ = ["adopt", "close", "folder", "loop", "router", "router_on_node", "set_folder"]
 
@@ -64,7 +64,9 @@ def router() -> _core.Router:
             if _folder is None:
                 raise RuntimeError("There is no Penstock instance: call serve.start() or serve.run().")
             role = "replica" if _embedded else "driver"
-            _router = _core.Router(loop(), _folder, f"{role}/{os.getpid()}/{uuid.uuid4().hex[:8]}")
+            name = f"{role}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+            # A replica's own metrics are its agent's to ask for.
+            _router = _core.Router(loop(), _folder, name, None if _embedded else _metrics.collect)
         return _router
 
 

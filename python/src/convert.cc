@@ -1,5 +1,6 @@
 #include "convert.h"
 
+#include <nanobind/stl/string.h>
 #include <unistd.h>
 
 namespace penstock::python {
@@ -47,6 +48,16 @@ bool InterpreterIsEnding() {
 }
 
 }  // namespace
+
+nlohmann::json FamiliesFrom(const PyRef& metrics) {
+  nlohmann::json families = nlohmann::json::array();
+  WithGil([&] {
+    const auto text = nb::cast<std::string>(metrics.get()());
+    auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (parsed.is_array()) families = std::move(parsed);
+  });
+  return families;
+}
 
 ReleasedGil::~ReleasedGil() {
   while (InterpreterIsEnding()) ::pause();  // until the process is gone

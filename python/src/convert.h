@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,9 @@ class PyRef {
 // Runs `code` with the GIL. An exception that Python code leaves uncaught there has nowhere to
 // go: it is reported as unraisable.
 void WithGil(const std::function<void()>& code);
+
+// What `metrics()` says in JSON, an array of families as base/metrics.h writes them.
+nlohmann::json FamiliesFrom(const PyRef& metrics);
 
 // Lets other threads run Python while this one waits for something native.
 //

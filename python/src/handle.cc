@@ -12,8 +12,10 @@
 
 #include "base/heads.h"
 #include "base/instance.h"
+#include "base/metric_source.h"
 #include "base/protocol.h"
 #include "base/shared_slots.h"
+#include "route/metrics.h"
 
 namespace penstock::python {
 namespace {
@@ -246,26 +248,52 @@ std::string PyCall::replica() {
 // ---- the router -----------------------------------------------------------------------------
 
 struct PyRouter::Native {
-  Native(base::Loop& loop, const std::string& folder, const std::string& name)
-      : router(loop),
+  Native(base::Loop& loop, const std::string& folder, std::string router_name, PyRef metrics_of)
+      : name(std::move(router_name)),
+        metrics(std::move(metrics_of)),
+        router(loop),
         link(loop, base::InstancePaths{folder}.control_socket(),
-             {.on_up = [this] { subscription.OnUp(); },
+             {.on_up =
+                  [this] {
+                    subscription.OnUp();
+                    link.Notify("metrics.offer", {});
+                  },
               .on_notice =
                   [this](const std::string& method, const base::Message& message) {
                     subscription.OnNotice(method, message.json);
                   },
-              .on_call = {},
+              .on_call = [this](const std::string& method, const base::Message&,
+                                const base::Peer::Respond& respond) { OnCall(method, respond); },
               .on_down = {}}),
         subscription(loop, link, router, route::Subscription::Scope::kUsed, name) {}
 
+  void OnCall(const std::string& method, const base::Peer::Respond& respond) {
+    if (method != "metrics.collect") {
+      return respond(
+          Status(Code::kUnimplemented, "a process with handles has no '" + method + "'"));
+    }
+    auto answer = base::OneSource("handle", name, route::RouterMetrics(router, name));
+    if (metrics) {
+      for (auto& family : FamiliesFrom(metrics)) {
+        answer.json["sources"][0]["families"].push_back(std::move(family));
+      }
+    }
+    respond(std::move(answer));
+  }
+
+  const std::string name;
+  const PyRef metrics;
   route::Router router;
   base::ControlLink link;
   route::Subscription subscription;
 };
 
-PyRouter::PyRouter(std::shared_ptr<PyLoop> loop, const std::string& folder, const std::string& name)
+PyRouter::PyRouter(std::shared_ptr<PyLoop> loop, const std::string& folder, const std::string& name,
+                   nb::object metrics)
     : loop_(std::move(loop)) {
-  loop_->RunAndWait([&] { native_ = std::make_unique<Native>(loop_->native(), folder, name); });
+  const PyRef counted = metrics.is_none() ? PyRef() : PyRef(std::move(metrics));
+  loop_->RunAndWait(
+      [&] { native_ = std::make_unique<Native>(loop_->native(), folder, name, counted); });
 }
 
 PyRouter::~PyRouter() { Close(); }
@@ -404,8 +432,9 @@ void BindHandle(nb::module_& module) {
           nb::arg("arguments"), "The call that a slot was held for; once, while `reserved()`.");
 
   nb::class_<PyRouter>(module, "Router", "Sends this process's calls to replicas.")
-      .def(nb::init<std::shared_ptr<PyLoop>, const std::string&, const std::string&>(),
-           nb::arg("loop"), nb::arg("folder"), nb::arg("name"))
+      .def(nb::init<std::shared_ptr<PyLoop>, const std::string&, const std::string&, nb::object>(),
+           nb::arg("loop"), nb::arg("folder"), nb::arg("name"), nb::arg("metrics").none(),
+           "`metrics()` is what this process counts beside, as JSON; or None.")
       .def(
           "start",
           [](PyRouter& self, const std::string& app, const std::string& deployment,

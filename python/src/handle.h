@@ -101,7 +101,9 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
 // The router of this process, subscribed to what its handles use.
 class PyRouter {
  public:
-  PyRouter(std::shared_ptr<PyLoop> loop, const std::string& folder, const std::string& name);
+  // `metrics`: called for what this process counts beside, as JSON; None for nothing.
+  PyRouter(std::shared_ptr<PyLoop> loop, const std::string& folder, const std::string& name,
+           nb::object metrics);
   ~PyRouter();
 
   PyRouter(const PyRouter&) = delete;

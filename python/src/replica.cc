@@ -99,6 +99,12 @@ void PythonCode::Cancel(Call& call) {
   WithGil([&] { code_.get().attr("cancel")(call.shared_from_this()); });
 }
 
+json PythonCode::Metrics() {
+  PyRef metrics;
+  WithGil([&] { metrics = PyRef(code_.get().attr("metrics")); });
+  return metrics ? FamiliesFrom(metrics) : json::array();
+}
+
 void PythonCode::Shutdown(Done done) {
   WithGil([&] { code_.get().attr("shutdown")(DoneObject(std::move(done))); });
 }
@@ -201,6 +207,10 @@ void BindReplica(nb::module_& module) {
             c.Send(View(piece), end, failure, KeepOf(piece));
           },
           nb::arg("piece"), nb::arg("end"), nb::arg("failure") = false)
+      .def("note_failure", &Call::NoteFailure, nb::arg("exception_type"),
+           "User code raised: for logs and counts. Before the reply.")
+      .def("set_route", &Call::SetRoute, nb::arg("route"), "As the application knows it.")
+      .def("set_status", &Call::SetStatus, nb::arg("status"), "How a WebSocket was closed.")
       .def("finish", &Call::Finish);
 
   module.def(

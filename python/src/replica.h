@@ -36,6 +36,7 @@ class PythonCode final : public replica::UserCode {
   void CheckHealth(Done done) override;
   void Start(std::shared_ptr<replica::Call> call) override;
   void Cancel(replica::Call& call) override;
+  nlohmann::json Metrics() override;
   void Shutdown(Done done) override;
 
  private:

@@ -62,8 +62,6 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 REFUSED_IN_PART: dict[str, dict[str, Any]] = {
     "autoscaling_config.policy": {"autoscaling_config": {"policy": {"policy_function": "my_module:my_policy"}}},
-    "logging_config.encoding": {"logging_config": {"encoding": "JSON"}},
-    "logging_config.logs_dir": {"logging_config": {"logs_dir": "/tmp/logs"}},
     "runtime_env['pip']": {"ray_actor_options": {"runtime_env": {"pip": ["torch"]}}},
     "runtime_env['container']": {"ray_actor_options": {"runtime_env": {"container": {}}}},
 }
@@ -104,7 +102,6 @@ def test_the_defaults_of_serve_may_be_said(deploy: Deployer) -> None:
             "external_scaler_enabled",
             lambda: serve.run(Probe.bind(), external_scaler_enabled=True),
         ),
-        ("logging_config", lambda: serve.run(Probe.bind(), logging_config={"encoding": "JSON"})),
     ],
 )
 @pytest.mark.usefixtures("instance")
@@ -353,10 +350,6 @@ def test_a_whole_rollout_at_once(deploy: Deployer) -> None:
     wait_until(lambda: app.status() == "RUNNING", "both run")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="logging_config.log_level is taken and not acted upon (_replica/__main__: always INFO)",
-)
 def test_log_level(deploy: Deployer) -> None:
     @serve.deployment(logging_config={"log_level": "DEBUG"}, **QUICK)
     def level() -> int:

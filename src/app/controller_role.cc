@@ -1,4 +1,6 @@
 #include <cstdio>
+#include <filesystem>
+#include <memory>
 
 #include "app/roles.h"
 #include "app/variables.h"
@@ -10,9 +12,13 @@
 #include "control/server.h"
 #include "control/store.h"
 #include "engine/local/local_engine.h"
+#include "monitor/endpoint.h"
+#include "monitor/exposition.h"
 
 namespace penstock::app {
 namespace {
+
+constexpr int kListenerDescriptor = 3;
 
 int Fail(const Status& status) {
   base::LogError("controller_failed", {{"why", status.message()}});
@@ -35,8 +41,8 @@ control::PeerExtension AgentsOf(engine::local::LocalEngine& engine) {
 
 }  // namespace
 
-int RunController(const std::string& folder) {
-  const base::InstancePaths paths{folder};
+int RunController(const ControllerRoleOptions& role) {
+  const base::InstancePaths paths{role.folder};
   if (Status bad =
           base::OpenLog({.path = paths.logs() + "/controller.log", .component = "controller"});
       !bad.ok()) {
@@ -63,6 +69,18 @@ int RunController(const std::string& folder) {
        .sockets = paths.sockets()});
   if (Status bad = controller.Recover(); !bad.ok()) return Fail(bad);
   if (Status bad = server.Listen(controller); !bad.ok()) return Fail(bad);
+  const monitor::InstanceLabels labels{
+      .node_address = role.ip,
+      .session_name = std::filesystem::path(role.folder).filename().string(),
+      .version = PENSTOCK_VERSION};
+  std::unique_ptr<monitor::Endpoint> endpoint;
+  if (role.shows_metrics) {
+    endpoint = std::make_unique<monitor::Endpoint>(
+        **loop, base::UniqueFd(kListenerDescriptor), [&](const auto& show) {
+          server.CollectMetrics(
+              [&labels, show](const auto& sources) { show(monitor::Exposition(sources, labels)); });
+        });
+  }
   (*loop)->Run();
   return 0;
 }

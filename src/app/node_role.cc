@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/random.h"
+#include "base/socket.h"
 #include "detect/cpus.h"
 #include "detect/devices.h"
 #include "detect/memory.h"
@@ -30,6 +31,8 @@ namespace {
 using engine::local::Agent;
 using engine::local::NodeContext;
 using engine::local::Supervisor;
+
+constexpr int kListenerDescriptor = 3;  // of the controller
 
 // Calls back when a descriptor is readable.
 class Readable final : public base::FdHandler {
@@ -126,14 +129,22 @@ class NodeProcess {
 
  private:
   Status StartController(const NodeContext& context) {
-    controller_ = std::make_unique<Supervisor>(
-        loop_, "controller",
-        engine::local::SpawnOptions{
-            .argv = {context.executable, "controller", "--instance", options_.folder},
-            .variables = context.environment,
-            .folder = "",
-            .log_path = context.paths.logs() + "/controller_stderr.log",
-            .descriptors = {}});
+    engine::local::SpawnOptions spawn{.argv = {context.executable, "controller", "--instance",
+                                               options_.folder, "--ip", context.node.ip},
+                                      .variables = context.environment,
+                                      .folder = "",
+                                      .log_path = context.paths.logs() + "/controller_stderr.log",
+                                      .descriptors = {}};
+    if (options_.metrics_port >= 0) {
+      // Bound here: it outlives the controllers, and whether the port is free is known at once.
+      auto listener = base::ListenTcp("127.0.0.1", options_.metrics_port);
+      if (!listener.ok()) return listener.status();
+      metrics_listener_ = *std::move(listener);
+      spawn.argv.emplace_back("--shows-metrics");
+      spawn.descriptors = {{metrics_listener_.get(), kListenerDescriptor}};
+      base::LogInfo("metrics", {{"address", base::LocalAddress(metrics_listener_)}});
+    }
+    controller_ = std::make_unique<Supervisor>(loop_, "controller", std::move(spawn));
     return controller_->Start();
   }
 
@@ -212,6 +223,7 @@ class NodeProcess {
   std::unique_ptr<Readable> signals_;
   std::unique_ptr<Readable> lifeline_;
   std::unique_ptr<Readable> head_;
+  base::UniqueFd metrics_listener_;
   std::unique_ptr<Supervisor> controller_;
   std::unique_ptr<Agent> agent_;
   bool joined_ = false;

@@ -14,11 +14,14 @@
 #include "base/instance.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/metric_source.h"
 #include "config/grpc_options.h"
 #include "config/http_options.h"
+#include "config/nested_options.h"
 #include "engine/local/agent.h"
 #include "proxy/server.h"
 #include "proxy/tls.h"
+#include "route/metrics.h"
 #include "route/router.h"
 #include "route/subscription.h"
 
@@ -27,6 +30,40 @@ namespace {
 
 constexpr int kListenerDescriptor = 3;
 constexpr int kGrpcDescriptor = 4;
+
+// Python's numbers, as logging_config has them.
+base::LogLevel LevelFrom(int number) {
+  if (number <= 10) return base::LogLevel::kDebug;
+  if (number <= 20) return base::LogLevel::kInfo;
+  return number <= 30 ? base::LogLevel::kWarning : base::LogLevel::kError;
+}
+
+// The controller says how to log; `logging_config` as serve.start got it, or null.
+void SetLogging(proxy::Server& server, const nlohmann::json& logging_config,
+                const base::InstancePaths& paths) {
+  const auto logging =
+      config::ParseLogging(logging_config.is_null() ? nlohmann::json::object() : logging_config);
+  if (!logging.ok())
+    return base::LogError("logging_refused", {{"why", logging.status().message()}});
+  base::SetLogLevel(LevelFrom(logging->log_level));
+  const std::string folder = logging->logs_dir.empty() ? paths.logs() : logging->logs_dir;
+  const bool wanted = logging->enable_access_log && logging->log_level <= 20;
+  Status status = base::MakeDirs(folder);
+  if (status.ok()) {
+    status = server.access_log().SetFile(wanted ? folder + "/proxy_access.log" : "", logging->json);
+  }
+  if (!status.ok()) base::LogError("no_access_log", {{"why", status.message()}});
+}
+
+void OnCall(const proxy::Server& server, const route::Router& router, const std::string& method,
+            const base::Peer::Respond& respond) {
+  if (method != "metrics.collect") {
+    return respond(Status(Code::kUnimplemented, "a proxy has no '" + method + "'"));
+  }
+  auto families = server.Metrics();
+  for (auto& family : route::RouterMetrics(router, "proxy")) families.push_back(std::move(family));
+  respond(base::OneSource("proxy", "proxy", families));
+}
 
 // As names of headers arrive.
 std::string Lower(std::string text) {
@@ -129,12 +166,24 @@ int RunProxy(const ProxyRoleOptions& role) {
   route::Router router(**loop);
   router.SetNode(role.node);
   route::Subscription* subscribed = nullptr;
+  proxy::Server* serving = nullptr;
   base::ControlLink link(
       **loop, paths.control_socket(),
-      {.on_up = [&] { subscribed->OnUp(); },
-       .on_notice = [&](const std::string& method,
-                        const base::Message& params) { subscribed->OnNotice(method, params.json); },
-       .on_call = {},
+      {.on_up =
+           [&] {
+             subscribed->OnUp();
+             link.Notify("metrics.offer", {});
+           },
+       .on_notice =
+           [&](const std::string& method, const base::Message& params) {
+             if (method == "logging") {
+               return SetLogging(*serving, params.json.at("logging_config"), paths);
+             }
+             subscribed->OnNotice(method, params.json);
+           },
+       .on_call =
+           [&](const std::string& method, const base::Message&,
+               const base::Peer::Respond& respond) { OnCall(*serving, router, method, respond); },
        .on_down = [] { base::LogWarning("controller_gone"); }});
   route::Subscription subscription(**loop, link, router, route::Subscription::Scope::kEverything,
                                    role.node);
@@ -142,6 +191,7 @@ int RunProxy(const ProxyRoleOptions& role) {
   proxy::ServerOptions options = ServerOptionsFrom(*http, paths, role.ip);
   options.tls = *tls;
   proxy::Server server(**loop, base::UniqueFd(kListenerDescriptor), router, std::move(options));
+  serving = &server;
   const Termination termination(**loop);
   if (*grpc) server.ListenGrpc(base::UniqueFd(kGrpcDescriptor), **std::move(grpc));
   (*loop)->Run();

@@ -43,6 +43,7 @@ void AddNode(CLI::App& root, Action& chosen) {
   verb->add_flag("--embedded", options.embedded);
   verb->add_option("--python", options.python);
   verb->add_option("--port", options.port);
+  verb->add_option("--metrics-export-port", options.metrics_port);
   verb->add_option("--lifeline-fd", options.lifeline);
   verb->add_option("--report-fd", options.report);
   verb->add_flag("--guarded", options.guarded);
@@ -59,9 +60,12 @@ void AddRoles(CLI::App& root, Action& chosen) {
   guard->callback([guard, &chosen] { chosen = [guard] { return RunGuard(guard->remaining()); }; });
 
   auto* controller = root.add_subcommand("controller")->group("");
-  const auto folder = std::make_shared<std::string>();
-  controller->add_option("--instance", *folder)->required();
-  controller->callback([folder, &chosen] { chosen = [folder] { return RunController(*folder); }; });
+  const auto controlled = std::make_shared<ControllerRoleOptions>();
+  controller->add_option("--instance", controlled->folder)->required();
+  controller->add_option("--ip", controlled->ip);
+  controller->add_flag("--shows-metrics", controlled->shows_metrics);
+  controller->callback(
+      [controlled, &chosen] { chosen = [controlled] { return RunController(*controlled); }; });
 
   auto* proxy = root.add_subcommand("proxy")->group("");
   const auto options = std::make_shared<ProxyRoleOptions>();

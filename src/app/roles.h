@@ -18,6 +18,7 @@ struct NodeOptions {
   bool is_head = false;
   bool embedded = false;  // belongs to a script: ends when `lifeline` does
   int port = 6379;        // names the instance in its address
+  int metrics_port = -1;  // where the head shows metrics; 0: one that is free; -1: nowhere
   std::string name;
   std::string ip = "127.0.0.1";
   detect::DeclaredResources resources;
@@ -35,8 +36,14 @@ int RunNode(const NodeOptions& options);
 // all that it started. An agent ends its replicas' processes itself; one that is killed cannot.
 int RunGuard(const std::vector<std::string>& arguments);
 
-// The controller of the instance in `folder`.
-int RunController(const std::string& folder);
+struct ControllerRoleOptions {
+  std::string folder;
+  std::string ip;
+  bool shows_metrics = false;  // on the listening socket that is descriptor 3
+};
+
+// The controller of an instance.
+int RunController(const ControllerRoleOptions& options);
 
 struct ProxyRoleOptions {
   std::string folder;

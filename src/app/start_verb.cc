@@ -25,6 +25,7 @@ struct StartFlags {
   bool block = false;
   std::string address;
   int port = 6379;
+  int metrics_port = -1;
   NodeFlags node;
 };
 
@@ -124,6 +125,10 @@ int StartHead(const StartFlags& flags) {
   if (!paths.ok()) return Fail(paths.status().message());
   std::vector<std::string> arguments = {"--head", "--instance", paths->folder, "--port",
                                         std::to_string(flags.port)};
+  if (flags.metrics_port >= 0) {
+    arguments.insert(arguments.end(),
+                     {"--metrics-export-port", std::to_string(flags.metrics_port)});
+  }
   for (std::string& argument : flags.node.Arguments()) arguments.push_back(std::move(argument));
   return Run(std::move(arguments), flags.block, paths->folder);
 }
@@ -166,12 +171,18 @@ void AddStart(CLI::App& root, Action& chosen) {
   verb->add_option("--address", flags->address, "Join the instance at this address of this host");
   verb->add_option("--port", flags->port, "Names the instance in its address")
       ->check(CLI::Range(1, 65535));
+  verb->add_option("--metrics-export-port", flags->metrics_port,
+                   "Show metrics at http://127.0.0.1:PORT/metrics (with --head)")
+      ->check(CLI::Range(1, 65535));
   verb->add_flag("--block", flags->block, "Stay in the foreground until it ends");
   flags->node.AddTo(*verb);
   verb->callback([flags, &chosen] {
     chosen = [flags] {
       if (flags->head == !flags->address.empty()) {
         return Fail("say either --head or --address=ADDRESS");
+      }
+      if (!flags->head && flags->metrics_port >= 0) {
+        return Fail("--metrics-export-port is for --head: one place shows the whole instance");
       }
       NodeOptions checked;
       if (Status bad = flags->node.Apply(checked); !bad.ok()) return Fail(bad.message());

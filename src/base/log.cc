@@ -107,6 +107,8 @@ Status OpenLog(const LogOptions& options) {
   return {};
 }
 
+void SetLogLevel(LogLevel level) { Logger()->set_level(Level(level)); }
+
 void Log(LogLevel level, std::string_view event, LogFields fields) {
   const auto& logger = Logger();
   if (!logger->should_log(Level(level))) return;

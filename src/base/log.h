@@ -26,6 +26,9 @@ struct LogOptions {
 // lines at warning and above go to stderr.
 Status OpenLog(const LogOptions& options);
 
+// Lines below it are dropped from now on.
+void SetLogLevel(LogLevel level);
+
 // Values with spaces are quoted. Cheap when the level is off.
 using LogFields = std::initializer_list<std::pair<std::string_view, std::string>>;
 void Log(LogLevel level, std::string_view event, LogFields fields = {});

@@ -60,7 +60,7 @@ constexpr std::array<std::string_view, 12> kOthers{
     "logging_config",           "request_router_config",
     "gang_scheduling_config",   "deployment_actors"};
 
-// Accepted by Ray Serve; not acted upon here yet. logging_config is judged by what is in it.
+// Accepted by Ray Serve; not acted upon here yet.
 constexpr std::array<std::string_view, 6> kNotYet{
     "deployment_actors",       "gang_scheduling_config",
     "max_surge_percent",       "placement_group_bundle_label_selector",
@@ -149,7 +149,7 @@ Status CheckNested(const Json& call) {
         check("backpressure_config", [](const Json& v) { return ParseBackpressure(v).status(); }),
         check("max_replicas_per_node",
               [](const Json& v) { return ParseMaxReplicasPerNode(v).status(); }),
-        check("logging_config", CheckLogging),
+        check("logging_config", [](const Json& v) { return ParseLogging(v).status(); }),
         check("request_router_config",
               [](const Json& v) { return ParseRequestRouter(v).status(); }),
         check("gang_scheduling_config", CheckGang),
@@ -219,6 +219,9 @@ Status ReadNested(const Json& merged, DeploymentSpec& spec) {
   if (bad.ok() && Has(merged, "request_router_config")) {
     bad = Assign(ParseRequestRouter(merged.at("request_router_config")), spec.request_router);
   }
+  if (bad.ok() && Has(merged, "logging_config")) {
+    bad = Assign(ParseLogging(merged.at("logging_config")), spec.logging);
+  }
   if (bad.ok() && Has(merged, "max_replicas_per_node")) {
     bad = Assign(ParseMaxReplicasPerNode(merged.at("max_replicas_per_node")),
                  spec.max_replicas_per_node);
@@ -276,14 +279,6 @@ std::vector<std::string> NotActedUpon(const Json& merged) {
   const Json policy = merged.value("autoscaling_config", Json::object()).value("policy", Json());
   if (IsOther(policy, "policy_function", {kDefaultPolicy, kDefaultPolicyOldName})) {
     names.emplace_back("autoscaling_config.policy");
-  }
-  const Json logging = merged.value("logging_config", Json());
-  if (logging.is_object()) {
-    for (const char* key : {"encoding", "logs_dir", "additional_log_standard_attrs"}) {
-      if (Has(logging, key) && logging.at(key) != "TEXT" && logging.at(key) != Json::array()) {
-        names.push_back(std::string("logging_config.") + key);
-      }
-    }
   }
   return names;
 }

@@ -273,6 +273,16 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"log_encoding",
                 {{"logging_config", {{"encoding", "XML"}}}},
                 "ValueError: logging_config.encoding: Encoding must be one of"},
+        Refusal{"log_attribute",
+                {{"logging_config", {{"additional_log_standard_attrs", {"name", "colour"}}}}},
+                "ValueError: logging_config.additional_log_standard_attrs: Unknown attribute of "
+                "Python's LogRecord, got 'colour'"},
+        Refusal{"log_folder",
+                {{"logging_config", {{"logs_dir", 1}}}},
+                "ValueError: logging_config.logs_dir: "},
+        Refusal{"log_access",
+                {{"logging_config", {{"enable_access_log", "maybe"}}}},
+                "ValueError: logging_config.enable_access_log: Input should be a valid boolean"},
         Refusal{
             "router_backoff",
             {{"request_router_config", {{"initial_backoff_s", 0}}}},
@@ -311,6 +321,24 @@ TEST(NotActedUpon, NamesWhatIsTakenAndNotDone) {
             {{"policy",
               {{"policy_function", "ray.serve.autoscaling_policy:default_autoscaling_policy"}}}}}})
           .empty());
+}
+
+TEST(Logging, IsReadWhole) {
+  EXPECT_EQ(Spec(Json::object()).logging, LoggingSpec());
+  EXPECT_EQ(Spec({{"logging_config",
+                   {{"encoding", "JSON"},
+                    {"log_level", "WARN"},
+                    {"logs_dir", "/logs"},
+                    {"enable_access_log", false},
+                    {"additional_log_standard_attrs", {"name", "thread"}}}}})
+                .logging,
+            (LoggingSpec{.json = true,
+                         .log_level = 30,
+                         .logs_dir = "/logs",
+                         .enable_access_log = false,
+                         .additional_log_standard_attrs = {"name", "thread"}}));
+  EXPECT_EQ(Spec({{"logging_config", {{"log_level", 10}, {"logs_dir", nullptr}}}}).logging,
+            LoggingSpec{.log_level = 10});
 }
 
 TEST(RuntimeEnvironment, IsCheckedWhenItIsAboutToBeUsed) {

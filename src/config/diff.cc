@@ -17,7 +17,7 @@ auto RestartPart(const DeploymentSpec& spec) {
 }
 
 auto ReconfigurePart(const DeploymentSpec& spec) {
-  return std::tuple(spec.max_ongoing_requests, spec.backpressure, spec.user_config,
+  return std::tuple(spec.max_ongoing_requests, spec.backpressure, spec.logging, spec.user_config,
                     spec.graceful_shutdown_wait_loop_s, MetricTimes(spec), spec.request_router);
 }
 

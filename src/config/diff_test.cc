@@ -52,6 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
                ChangeClass::kReconfigure},
         Change{"router", [](auto& s) { s.request_router.num_virtual_nodes = 7; },
                ChangeClass::kReconfigure},
+        Change{"logging", [](auto& s) { s.logging.json = true; }, ChangeClass::kReconfigure},
         Change{"num_cpus", [](auto& s) { s.replica_resources.num_cpus = 2; },
                ChangeClass::kRestart},
         Change{"env_vars", [](auto& s) { s.replica_resources.runtime_env.env_vars["A"] = "1"; },

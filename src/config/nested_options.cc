@@ -1,10 +1,11 @@
 #include "config/nested_options.h"
 
 #include <algorithm>
-#include <array>
 #include <initializer_list>
 #include <set>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "config/fields.h"
 
@@ -35,16 +36,39 @@ Status OneOf(const std::string& field, const Json& value, Names allowed, const s
   return FieldError(field, what, value);
 }
 
-Status CheckLogLevel(const Json& level) {
-  static constexpr std::array<std::int64_t, 6> kNumbers{0, 10, 20, 30, 40, 50};
-  if (level.is_number_integer() &&
-      std::find(kNumbers.begin(), kNumbers.end(), level.get<std::int64_t>()) != kNumbers.end()) {
-    return {};
+constexpr std::pair<std::string_view, int> kLogLevels[] = {
+    {"CRITICAL", 50}, {"FATAL", 50}, {"ERROR", 40}, {"WARN", 30},
+    {"WARNING", 30},  {"INFO", 20},  {"DEBUG", 10}, {"NOTSET", 0}};
+
+// By name or by number.
+Result<int> LogLevelFrom(const Json& level) {
+  for (const auto& [name, number] : kLogLevels) {
+    if (level == name || (level.is_number_integer() && level == number)) return number;
   }
-  return OneOf("logging_config.log_level", level,
-               {"CRITICAL", "FATAL", "ERROR", "WARN", "WARNING", "INFO", "DEBUG", "NOTSET"},
-               "log_level must be one of ['CRITICAL', 'FATAL', 'ERROR', 'WARN', 'WARNING', 'INFO', "
-               "'DEBUG', 'NOTSET']");
+  return FieldError("logging_config.log_level",
+                    "log_level must be one of ['CRITICAL', 'FATAL', 'ERROR', 'WARN', 'WARNING', "
+                    "'INFO', 'DEBUG', 'NOTSET'] or one of [0, 10, 20, 30, 40, 50]",
+                    level);
+}
+
+// Of Python's LogRecord.
+constexpr std::string_view kRecordAttributes[] = {
+    "args",      "asctime",   "created", "exc_info",    "exc_text",        "filename",   "funcName",
+    "levelname", "levelno",   "lineno",  "message",     "module",          "msecs",      "msg",
+    "name",      "pathname",  "process", "processName", "relativeCreated", "stack_info", "taskName",
+    "thread",    "threadName"};
+
+Result<std::vector<std::string>> RecordAttributesFrom(const Json& names) {
+  constexpr const char* kField = "logging_config.additional_log_standard_attrs";
+  if (!names.is_array()) return FieldError(kField, "Input should be a valid list", names);
+  std::vector<std::string> attributes;
+  for (const Json& name : names) {
+    const bool known = std::any_of(std::begin(kRecordAttributes), std::end(kRecordAttributes),
+                                   [&](std::string_view attribute) { return name == attribute; });
+    if (!known) return FieldError(kField, "Unknown attribute of Python's LogRecord", name);
+    attributes.push_back(name);
+  }
+  return attributes;
 }
 
 }  // namespace
@@ -70,19 +94,46 @@ Result<BackpressureSpec> ParseBackpressure(const Json& options) {
   return spec;
 }
 
-Status CheckLogging(const Json& options) {
+Result<LoggingSpec> ParseLogging(const Json& options) {
   if (Status bad = OnlyKeys("logging_config", options,
                             {"encoding", "log_level", "logs_dir", "enable_access_log",
                              "additional_log_standard_attrs"});
       !bad.ok()) {
     return bad;
   }
-  if (options.contains("log_level")) {
-    if (Status bad = CheckLogLevel(options.at("log_level")); !bad.ok()) return bad;
+  LoggingSpec spec;
+  if (Has(options, "encoding")) {
+    const Json& encoding = options.at("encoding");
+    if (Status bad = OneOf("logging_config.encoding", encoding, {"TEXT", "JSON"},
+                           "Encoding must be one of {'TEXT', 'JSON'}");
+        !bad.ok()) {
+      return bad;
+    }
+    spec.json = encoding == "JSON";
   }
-  if (!options.contains("encoding")) return {};
-  return OneOf("logging_config.encoding", options.at("encoding"), {"TEXT", "JSON"},
-               "Encoding must be one of {'TEXT', 'JSON'}");
+  if (options.contains("log_level")) {
+    const auto level = LogLevelFrom(options.at("log_level"));
+    if (!level.ok()) return level.status();
+    spec.log_level = *level;
+  }
+  if (Has(options, "logs_dir")) {
+    auto folder = TextField("logging_config.logs_dir", options.at("logs_dir"));
+    if (!folder.ok()) return folder.status();
+    spec.logs_dir = *std::move(folder);
+  }
+  if (options.contains("enable_access_log")) {
+    const Json& wanted = options.at("enable_access_log");
+    if (!wanted.is_boolean() && wanted != 0 && wanted != 1) {
+      return FieldError("logging_config.enable_access_log", "Input should be a valid boolean",
+                        wanted);
+    }
+    spec.enable_access_log = wanted == true || wanted == 1;
+  }
+  if (!Has(options, "additional_log_standard_attrs")) return spec;
+  auto attributes = RecordAttributesFrom(options.at("additional_log_standard_attrs"));
+  if (!attributes.ok()) return attributes.status();
+  spec.additional_log_standard_attrs = *std::move(attributes);
+  return spec;
 }
 
 Status CheckGang(const Json& options) {

@@ -12,8 +12,9 @@ namespace penstock::config {
 // `backpressure_config`: status_code 503 or 429, retry_after_s >= 0; other keys are refused.
 Result<BackpressureSpec> ParseBackpressure(const nlohmann::json& options);
 
-// `logging_config`: level name or number, encoding, known keys only.
-Status CheckLogging(const nlohmann::json& options);
+// `logging_config`: level name or number, encoding, folder, known attributes; other keys are
+// refused.
+Result<LoggingSpec> ParseLogging(const nlohmann::json& options);
 
 // `gang_scheduling_config`: gang_size >= 1.
 Status CheckGang(const nlohmann::json& options);

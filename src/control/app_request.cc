@@ -26,10 +26,21 @@ Status CheckLaunch(const Json& launch) {
   return {};
 }
 
-Result<Target> ParseTarget(const std::string& name, const Json& deployment, const Json& launch,
-                           const std::string& code_version) {
-  const auto options =
-      config::MergeOptions(Json::object(), deployment.value("options", Json::object()));
+// What an application gives to deployments that have none of their own.
+struct Defaults {
+  Json launch;
+  std::string code_version;
+  Json logging_config;
+};
+
+Result<Target> ParseTarget(const std::string& name, const Json& deployment,
+                           const Defaults& defaults) {
+  Json given = deployment.value("options", Json::object());
+  if (given.is_object() && !config::Has(given, "logging_config") &&
+      !defaults.logging_config.is_null()) {
+    given["logging_config"] = defaults.logging_config;
+  }
+  const auto options = config::MergeOptions(Json::object(), given);
   if (!options.ok()) return options.status();
   if (const auto missing = config::NotActedUpon(*options); !missing.empty()) {
     return Status(Code::kUnimplemented, "Deployment '" + name + "' sets " + Joined(missing) +
@@ -37,11 +48,12 @@ Result<Target> ParseTarget(const std::string& name, const Json& deployment, cons
   }
   auto spec = config::SpecFromOptions(name, *options);
   if (!spec.ok()) return spec.status();
-  Target target{.spec = *std::move(spec), .options = *options, .launch = launch};
-  if (!launch.is_object()) return InvalidArgument("serve.deploy: 'launch' must be an object");
+  Target target{.spec = *std::move(spec), .options = *options, .launch = defaults.launch};
+  if (!defaults.launch.is_object())
+    return InvalidArgument("serve.deploy: 'launch' must be an object");
   if (deployment.contains("launch")) target.launch.update(deployment.at("launch"));
   if (Status bad = CheckLaunch(target.launch); !bad.ok()) return bad;
-  target.code_version = deployment.value("code_version", code_version);
+  target.code_version = deployment.value("code_version", defaults.code_version);
   return target;
 }
 
@@ -58,14 +70,19 @@ Result<App> ParseApp(const Json& params) {
   return app;
 }
 
-Result<AppRequest> Parse(const Json& params, const std::string& code_version) {
+Result<AppRequest> Parse(const Json& params, const std::string& code_version,
+                         const Json& logging_config) {
   auto app = ParseApp(params);
   if (!app.ok()) return app.status();
   AppRequest request{.app = *std::move(app)};
-  const Json launch = params.value("launch", Json::object());
+  const bool has_logging = config::Has(params, "logging_config");
+  const Defaults defaults{
+      .launch = params.value("launch", Json::object()),
+      .code_version = code_version,
+      .logging_config = has_logging ? params.at("logging_config") : logging_config};
   for (const Json& deployment : params.value("deployments", Json::array())) {
     const std::string name = deployment.value("name", "");
-    auto target = ParseTarget(name, deployment, launch, code_version);
+    auto target = ParseTarget(name, deployment, defaults);
     if (!target.ok()) return target.status();
     request.deployments.emplace_back(name, *std::move(target));
     request.app.deployments.push_back(name);
@@ -84,9 +101,10 @@ Result<AppRequest> Parse(const Json& params, const std::string& code_version) {
 
 }  // namespace
 
-Result<AppRequest> ParseAppRequest(const Json& params, const std::string& code_version) {
+Result<AppRequest> ParseAppRequest(const Json& params, const std::string& code_version,
+                                   const Json& logging_config) {
   try {  // the library reports a missing or mistyped field by throwing
-    return Parse(params, code_version);
+    return Parse(params, code_version, logging_config);
   } catch (const Json::exception& error) {
     return InvalidArgument(std::string("serve.deploy: ") + error.what());
   }

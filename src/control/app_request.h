@@ -17,9 +17,11 @@ struct AppRequest {
 };
 
 // Parses the control protocol's `serve.deploy` (docs/design/control-protocol.md). `code_version`
-// becomes that of every deployment that names none. kInvalidArgument, kWrongType or
+// becomes that of every deployment that names none; so does `logging_config`, the instance's, when
+// neither the deployment nor the application has one. kInvalidArgument, kWrongType or
 // kUnimplemented with the message to show.
-Result<AppRequest> ParseAppRequest(const nlohmann::json& params, const std::string& code_version);
+Result<AppRequest> ParseAppRequest(const nlohmann::json& params, const std::string& code_version,
+                                   const nlohmann::json& logging_config = nullptr);
 
 // Ray Serve's rules for a route prefix. kInvalidArgument.
 Status CheckRoutePrefix(const std::string& prefix);

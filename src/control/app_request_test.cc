@@ -37,6 +37,30 @@ TEST(AppRequest, IsReadWhole) {
   EXPECT_EQ(request->deployments.at(1).second.code_version, "own");
 }
 
+TEST(AppRequest, LoggingIsTheDeploymentsElseTheApplicationsElseTheInstances) {
+  const json instance = {{"log_level", "DEBUG"}};
+  const auto levels = [&](const json& change) {
+    json params = Deploy();
+    params.update(change);
+    const auto request = ParseAppRequest(params, "v", instance);
+    EXPECT_TRUE(request.ok()) << request.status().message();
+    std::vector<int> found;
+    for (const auto& [name, target] : request->deployments) {
+      found.push_back(target.spec.logging.log_level);
+      EXPECT_EQ(target.options.at("logging_config").size(), 1u) << "whole, not field by field";
+    }
+    return found;
+  };
+  EXPECT_EQ(levels(json::object()), (std::vector<int>{10, 10}));
+  EXPECT_EQ(levels({{"logging_config", {{"log_level", "ERROR"}}}}), (std::vector<int>{40, 40}));
+  const json own = {{{"name", "I"}, {"options", {{"logging_config", {{"encoding", "JSON"}}}}}},
+                    {{"name", "D"}, {"options", {{"logging_config", nullptr}}}}};
+  EXPECT_EQ(levels({{"logging_config", {{"log_level", "ERROR"}}}, {"deployments", own}}),
+            (std::vector<int>{20, 40}));
+  EXPECT_NE(Refusal({{"logging_config", {{"log_level", "LOUD"}}}}).find("logging_config.log_level"),
+            std::string::npos);
+}
+
 TEST(AppRequest, IsRefusedInWords) {
   EXPECT_EQ(Refusal({{"name", ""}}), "Application name must a non-empty string.");
   EXPECT_EQ(Refusal({{"ingress", "X"}}),

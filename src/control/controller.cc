@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "config/deployment_options.h"
+#include "config/nested_options.h"
 #include "control/persist.h"
 
 namespace penstock::control {
@@ -13,6 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kNodePrefix = "node/";
+constexpr const char* kLogging = "setting/logging";
 
 }  // namespace
 
@@ -36,6 +38,10 @@ Status Controller::Recover() {
     if (!bad.ok()) return bad;
   }
   if (RemembersShutdown(*values)) shutdown_ = ShutdownStep::kApps;
+  if (const auto found = values->find(kLogging); found != values->end()) {
+    logging_ = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+    if (const auto bad = config::ParseLogging(logging_).status(); !bad.ok()) return bad;
+  }
   for (const auto& [key, value] : *values) {
     if (key.starts_with(kNodePrefix))
       expected_nodes_.insert(key.substr(std::string(kNodePrefix).size()));
@@ -124,6 +130,16 @@ void Controller::StartProxy(const DoorOptions& options, FrontDoor::OnOpened done
   } else {
     door_.Open(options, std::move(done));
   }
+}
+
+Status Controller::SetLogging(const Json& logging_config) {
+  if (!logging_config.is_null()) {
+    if (const auto bad = config::ParseLogging(logging_config).status(); !bad.ok()) return bad;
+  }
+  logging_ = logging_config;
+  writes_.push_back({kLogging, logging_.is_null() ? std::nullopt : std::optional(logging_.dump())});
+  Save();
+  return {};
 }
 
 void Controller::WaitRunning(const std::string& app, std::function<void(Status)> done) {

@@ -78,6 +78,11 @@ class Controller final : public engine::EngineListener {
   // changed.
   void StartProxy(const DoorOptions& options, FrontDoor::OnOpened done);
 
+  // How proxies log, and applications that do not say: `logging_config`, or null for the default.
+  // kInvalidArgument; then nothing changes.
+  Status SetLogging(const nlohmann::json& logging_config);
+  const nlohmann::json& logging() const { return logging_; }
+
   // Answers when the application runs and every proxy knows its route (ok), when its deploy
   // failed (kFailedPrecondition with the message), or when it is gone (kNotFound).
   void WaitRunning(const std::string& app, std::function<void(Status)> done);
@@ -174,6 +179,7 @@ class Controller final : public engine::EngineListener {
   std::map<RouterId, std::string> routers_;  // their names
   FrontDoor door_;
   RouterHosts router_hosts_;
+  nlohmann::json logging_;  // null: the default
   ShutdownStep shutdown_ = ShutdownStep::kNone;
   std::vector<LateStart> late_starts_;  // of the proxy, after the shutdown
   std::vector<Waiter> waiters_;

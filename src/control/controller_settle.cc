@@ -6,6 +6,7 @@
 #include "control/controller.h"
 #include "control/persist.h"
 #include "control/reconcile.h"
+#include "penstock/check.h"
 
 namespace penstock::control {
 namespace {
@@ -98,6 +99,7 @@ void Controller::Reconfigure(Deployment& deployment, Replica& replica) {
                              .max_ongoing_requests = spec.max_ongoing_requests,
                              .user_config = spec.user_config,
                              .user_config_changed = spec.user_config != replica.spec.user_config,
+                             .logging = spec.logging,
                              .health_check_period_s = spec.health_check_period_s,
                              .health_check_timeout_s = spec.health_check_timeout_s});
   replica.spec = spec;
@@ -154,6 +156,7 @@ void Controller::Launch(Deployment& deployment, Replica& replica, TimePoint now)
                        .runtime_env = spec.replica_resources.runtime_env,
                        .max_ongoing_requests = spec.max_ongoing_requests,
                        .user_config = spec.user_config,
+                       .logging = spec.logging,
                        .health_check_period_s = spec.health_check_period_s,
                        .health_check_timeout_s = spec.health_check_timeout_s,
                        .rank = replica.rank,
@@ -270,7 +273,7 @@ void Controller::FinishShutdown() {
   door_.Close([this] {
     shutdown_ = ShutdownStep::kNone;
     writes_.push_back(RememberShutdown(false));
-    Save();
+    PENSTOCK_CHECK(SetLogging(nullptr).ok());
     AnswerWaiters(ports_.clock.Now());
     for (LateStart& start : std::exchange(late_starts_, {})) {
       door_.Open(start.options, std::move(start.done));

@@ -8,7 +8,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/socket.h"
+#include "config/fields.h"
 #include "control/app_request.h"
+#include "control/metrics.h"
 #include "control/snapshot_json.h"
 
 namespace penstock::control {
@@ -17,6 +19,8 @@ namespace {
 using base::Json;
 using base::Message;
 using base::Peer;
+
+constexpr Duration kMetricsPatience = std::chrono::seconds(2);
 
 // Answers with nothing but success, or why not.
 std::function<void(Status)> Answering(const Peer::Respond& respond) {
@@ -102,8 +106,14 @@ void Server::OnClosed(RouterId id, const std::string& why) {
   if (peer.empty()) return;
   extension_.on_closed(*peer.mapped(), why);
   controller_->OnRouterGone(id);
+  proxies_.erase(id);
+  metered_.erase(id);
   loop_.Dispose(std::move(peer.mapped()));
   loop_.AtTurnEnd(*this);
+}
+
+void Server::TellLogging(RouterId proxy) {
+  peers_.at(proxy)->Notify("logging", {{{"logging_config", controller_->logging()}}, ""});
 }
 
 void Server::Publish(RouterId router, const route::RouteUpdate& update) {
@@ -111,13 +121,40 @@ void Server::Publish(RouterId router, const route::RouteUpdate& update) {
   if (peer != peers_.end()) peer->second->Notify("routes", {route::ToJson(update), ""});
 }
 
+void Server::CollectMetrics(std::function<void(std::vector<base::MetricSource>)> done) {
+  std::vector<base::Question> questions;
+  for (const RouterId id : metered_) {
+    questions.emplace_back([peer = peers_.at(id)](Peer::OnReply answer) {
+      peer->Call("metrics.collect", {}, std::move(answer));
+    });
+  }
+  base::Gather(loop_, questions, kMetricsPatience,
+               [this, done = std::move(done)](const std::vector<Message>& answers) {
+                 std::vector<base::MetricSource> sources{
+                     {"controller", "controller", ControllerMetrics(*controller_)}};
+                 for (const Message& answer : answers) {
+                   auto some = base::MetricSourcesFrom(answer.json);
+                   if (!some.ok()) {
+                     base::LogError("metrics_refused", {{"why", some.status().message()}});
+                     continue;
+                   }
+                   for (auto& source : *some) sources.push_back(std::move(source));
+                 }
+                 done(std::move(sources));
+               });
+}
+
 void Server::OnNotice(RouterId id, const std::string& method, const Message& message) {
   const Json& params = message.json;
   loop_.AtTurnEnd(*this);
   if (extension_.on_notice(method, params)) return;
   if (method == "routes.subscribe") {
-    controller_->OnSubscribe(id, params.value("router", ""), params.value("everything", false),
+    const bool everything = params.value("everything", false);
+    controller_->OnSubscribe(id, params.value("router", ""), everything,
                              IdsFrom(params.value("deployments", Json::array())));
+    if (everything && proxies_.insert(id).second) TellLogging(id);
+  } else if (method == "metrics.offer") {
+    metered_.insert(id);
   } else if (method == "routes.ack") {
     controller_->OnAcknowledge(id, base::Whole<std::uint64_t>(params.value("epoch", Json(0))));
   } else if (method == "load.report") {
@@ -152,6 +189,12 @@ void Server::Start(const Message& params, const Peer::Respond& respond) {
   const DoorOptions options{.http = params.json.value("http_options", Json::object()),
                             .grpc = params.json.value("grpc_options", Json::object())};
   if (Status bad = KeepCode(params); !bad.ok()) return respond(bad);  // the gRPC directory
+  if (config::Has(params.json, "logging_config")) {
+    if (Status bad = controller_->SetLogging(params.json.at("logging_config")); !bad.ok()) {
+      return respond(bad);
+    }
+    for (const RouterId proxy : proxies_) TellLogging(proxy);
+  }
   controller_->StartProxy(options, [respond](const Result<FrontDoor::Opened>& opened) {
     if (!opened.ok()) return respond(opened.status());
     respond(
@@ -181,7 +224,7 @@ Status Server::KeepCode(const Message& params) const {
 void Server::Deploy(const Message& params, const Peer::Respond& respond) {
   // Every deploy from a program is a new version of its code, as in Ray Serve: whether the code
   // changed cannot be told from outside.
-  auto request = ParseAppRequest(params.json, random_.Hex(16));
+  auto request = ParseAppRequest(params.json, random_.Hex(16), controller_->logging());
   if (!request.ok()) return respond(request.status());
   if (Status bad = KeepCode(params); !bad.ok()) return respond(bad);
   Answering(respond)(controller_->Deploy(*std::move(request)));

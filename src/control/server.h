@@ -9,9 +9,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/loop.h"
+#include "base/metric_source.h"
 #include "base/peer.h"
 #include "control/controller.h"
 #include "control/route_book.h"
@@ -46,6 +49,9 @@ class Server final : public RoutePublisher, private base::FdHandler, private bas
 
   void Publish(RouterId router, const route::RouteUpdate& update) override;
 
+  // Asks whoever has metrics to show; `done` gets what came within two seconds.
+  void CollectMetrics(std::function<void(std::vector<base::MetricSource>)> done);
+
  private:
   using Handler = void (Server::*)(const base::Message& params, const base::Peer::Respond& respond);
 
@@ -56,6 +62,7 @@ class Server final : public RoutePublisher, private base::FdHandler, private bas
               const base::Peer::Respond& respond);
   void OnNotice(RouterId id, const std::string& method, const base::Message& params);
   void OnClosed(RouterId id, const std::string& why);
+  void TellLogging(RouterId proxy);
 
   void Start(const base::Message& params, const base::Peer::Respond& respond);
   void Deploy(const base::Message& params, const base::Peer::Respond& respond);
@@ -73,6 +80,8 @@ class Server final : public RoutePublisher, private base::FdHandler, private bas
   Controller* controller_ = nullptr;
   base::UniqueFd listener_;
   std::map<RouterId, std::shared_ptr<base::Peer>> peers_;
+  std::set<RouterId> proxies_;  // are told how to log
+  std::set<RouterId> metered_;  // have metrics to show
   RouterId next_id_ = 1;
   base::Random random_;
   base::Loop::TimerId timer_ = 0;

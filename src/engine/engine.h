@@ -32,6 +32,7 @@ struct StartOrder {
   RuntimeEnv runtime_env;
   int max_ongoing_requests = 5;
   std::string user_config = "null";  // JSON
+  LoggingSpec logging;
   double health_check_period_s = 10;
   double health_check_timeout_s = 30;
   int rank = 0;
@@ -46,6 +47,7 @@ struct ReconfigureOrder {
   int max_ongoing_requests = 5;
   std::string user_config = "null";
   bool user_config_changed = false;
+  LoggingSpec logging;
   double health_check_period_s = 10;
   double health_check_timeout_s = 30;
 };

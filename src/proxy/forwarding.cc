@@ -15,6 +15,7 @@ constexpr std::size_t kWorthKeeping = 4 << 10;
 }  // namespace
 
 void Forwarding::Reset() {
+  if (!std::exchange(counted_, true)) server_.access_log().Begin(protocol_);
   stage_ = Stage::kReceiving;
   started_ = server_.loop().Now();
   for (std::string* text : {&id_, &method_, &route_, &payload_, &body_}) text->clear();
@@ -82,6 +83,7 @@ void Forwarding::Cancel() {
 }
 
 void Forwarding::Drop() {
+  EndCounted();
   if (deadline_ != 0) server_.loop().Cancel(std::exchange(deadline_, 0));
   if (exchange_ && outlives_client_ && body_ended_) {
     std::exchange(exchange_, nullptr)->Abandon();
@@ -96,19 +98,26 @@ void Forwarding::NoteLeft(int status, std::string_view status_name) {
 
 void Forwarding::Finish(int status, std::string_view status_name) {
   stage_ = Stage::kOver;
+  EndCounted();
   if (body_.capacity() > kWorthKeeping) body_ = std::string();
   if (deadline_ != 0) server_.loop().Cancel(std::exchange(deadline_, 0));
   Log(status, status_name);
 }
 
 void Forwarding::Log(int status, std::string_view status_name) {
-  if (quiet_) return;
-  server_.access_log().Note({.request_id = id_,
+  server_.access_log().Note({.protocol = protocol_,
+                             .request_id = id_,
                              .method = method_,
                              .route = route_,
                              .status = status,
                              .status_name = status_name,
-                             .latency = server_.loop().Now() - started_});
+                             .latency = server_.loop().Now() - started_,
+                             .deployment = queue_ == nullptr ? nullptr : &queue_->route().id,
+                             .builtin = quiet_});
+}
+
+void Forwarding::EndCounted() {
+  if (std::exchange(counted_, false)) server_.access_log().End(protocol_);
 }
 
 }  // namespace penstock::proxy

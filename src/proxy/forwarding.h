@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "base/loop.h"
+#include "proxy/request_log.h"
 #include "route/exchange.h"
 
 namespace penstock::proxy {
@@ -23,7 +24,8 @@ class Server;
 class Forwarding : protected route::ReplySink {
  public:
   // `server` outlives it.
-  explicit Forwarding(Server& server) : server_(server) {}
+  Forwarding(Server& server, RequestLog::Protocol protocol)
+      : server_(server), protocol_(protocol) {}
   ~Forwarding() override { Drop(); }
 
   Forwarding(const Forwarding&) = delete;
@@ -112,13 +114,16 @@ class Forwarding : protected route::ReplySink {
   route::DeploymentQueue* queue_ = nullptr;
   std::optional<double> timeout_s_;  // > 0; absent: none
   bool outlives_client_ = false;     // goes on when the client has gone
-  bool quiet_ = false;               // not for the log
+  bool quiet_ = false;               // the proxy's own: counted, but not for the log
   std::uint32_t owed_ = 0;           // bytes of reply not yet credited to the replica
   std::shared_ptr<route::Exchange> exchange_;
 
  private:
   void Log(int status, std::string_view status_name);
+  void EndCounted();
 
+  const RequestLog::Protocol protocol_;
+  bool counted_ = false;  // among what is under way
   TimePoint started_{};
   std::uint32_t credit_ = 0;  // bytes of body that the replica takes
   bool body_ended_ = false;

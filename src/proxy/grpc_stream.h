@@ -30,7 +30,9 @@ class GrpcStream final : public Http2Stream, private Forwarding {
   // `serving` outlives it.
   GrpcStream(Server& server, const GrpcServing& serving, Http2Connection& connection,
              std::int32_t id)
-      : Http2Stream(connection, id), Forwarding(server), serving_(serving) {}
+      : Http2Stream(connection, id),
+        Forwarding(server, RequestLog::Protocol::kGrpc),
+        serving_(serving) {}
 
   void OnHead(const HttpHead& head, bool ended) override;
   void OnHeadTooLarge() override;

@@ -95,6 +95,7 @@ void HttpCall::Route(const HttpHead& head) {
   own_reply_ = BuiltinReply(path, server_.router());
   if (own_reply_) {
     quiet_ = true;
+    route_ = path;
     return;
   }
   std::string_view own = path;

@@ -42,7 +42,8 @@ class HttpCall final : public Forwarding {
   };
 
   // Both outlive it.
-  HttpCall(Server& server, Client& client) : Forwarding(server), client_(client) {}
+  HttpCall(Server& server, Client& client)
+      : Forwarding(server, RequestLog::Protocol::kHttp), client_(client) {}
 
   // Takes up a request. It may be answered before this returns; if it is not, and !refused(), the
   // client's side calls Forward, at the end of the body at the latest.

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "base/socket.h"
 #include "proxy/grpc_stream.h"
 #include "proxy/http2_connection.h"
@@ -63,9 +64,12 @@ Server::Server(base::Loop& loop, base::UniqueFd listener, route::Router& router,
       router_(router),
       options_(std::move(options)),
       address_(base::LocalAddress(listener_)),
-      access_log_(loop, options_.access_log, options_.node),
+      access_log_(loop, options_.node),
       idle_(loop, options_.keep_alive_timeout),
       heads_(loop, options_.head_timeout) {
+  if (const Status bad = access_log_.SetFile(options_.access_log); !bad.ok()) {
+    base::LogError("no_access_log", {{"why", bad.message()}});
+  }
   Listen();
 }
 

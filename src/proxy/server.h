@@ -17,11 +17,11 @@
 #include "base/heads.h"
 #include "base/loop.h"
 #include "base/random.h"
-#include "proxy/access_log.h"
 #include "proxy/client_connection.h"
 #include "proxy/grpc_directory.h"
 #include "proxy/handshake.h"
 #include "proxy/patience.h"
+#include "proxy/request_log.h"
 #include "proxy/tls.h"
 #include "route/router.h"
 
@@ -59,11 +59,14 @@ class Server final : private base::FdHandler {
   // Connections open now, those that are still agreeing on TLS included.
   std::size_t connections() const { return connections_.size() + handshakes_.size(); }
 
+  // What was counted and measured.
+  std::vector<base::MetricFamily> Metrics() const { return access_log_.Metrics(); }
+
   // For connections.
   base::Loop& loop() { return loop_; }
   base::Random& random() { return random_; }
   route::Router& router() { return router_; }
-  AccessLog& access_log() { return access_log_; }
+  RequestLog& access_log() { return access_log_; }
   const ServerOptions& options() const { return options_; }
   const std::string& address() const { return address_; }  // "host:port" of the listener
   std::array<char, 256 << 10>& scratch() { return scratch_; }
@@ -97,7 +100,7 @@ class Server final : private base::FdHandler {
   ServerOptions options_;
   std::string address_;
   base::Random random_;
-  AccessLog access_log_;
+  RequestLog access_log_;
   std::unique_ptr<Grpc> grpc_;
   base::RequestHead head_;
   std::array<char, 256 << 10> scratch_;

@@ -12,24 +12,27 @@ namespace penstock::replica {
 using base::FrameHead;
 using base::FrameKind;
 
-Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const base::Frame& frame)
+Call::Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const base::Frame& frame,
+           TimePoint began)
     : runtime_(runtime),
       connection_(std::move(connection)),
       stream_(frame.head.stream),
       payload_(frame.payload),
       body_ended_((frame.head.flags & base::kEnd) != 0),
-      credit_(base::kBodyWindow) {
+      credit_(base::kBodyWindow),
+      began_(began) {
   std::string_view body;
   PENSTOCK_CHECK(base::ParseRequestHead(payload_, head_, body));
   body_ = frame.shared.empty() ? body : frame.shared;
 }
 
-bool Call::Adopt() {
+bool Call::Adopt(TimePoint now) {
   std::string request = std::exchange(body_, {});
   base::RequestHead head;
   std::string_view body;
   if (!base::ParseRequestHead(request, head, body) || (head.flags & base::kHold) != 0) return false;
   payload_ = std::move(request);
+  began_ = now;
   PENSTOCK_CHECK(base::ParseRequestHead(payload_, head_, body));
   body_ = body;
   collecting_ = false;
@@ -61,6 +64,7 @@ void Call::Credit(std::size_t bytes) {
 
 void Call::Reply(const base::ReplyHead& head, std::string_view body, bool end, const Keep& keep) {
   std::string encoded;
+  status_ = head.status;
   const bool announced = std::ranges::any_of(
       head.headers, [](const auto& header) { return header.first == "content-length"; });
   if (end && body.size() > base::kBodyPiece && !announced) {  // it will not be there in one piece
@@ -88,11 +92,12 @@ void Call::SendFrames(FrameKind first, std::string_view head, std::string_view b
   if (cancelled_ || finished_) return;
   const auto self = shared_from_this();
   replied_ = true;
+  if (failure && failure_.empty()) failure_ = "Exception";
   std::uint8_t flags = end ? base::kEnd : std::uint8_t{0};
   if (failure) flags |= base::kFailure;
   if (end) {
     finished_ = true;
-    runtime_.OnAnswered();
+    runtime_.OnAnswered(*this);
   }
   std::size_t sent = 0;
   if (unsent_.empty() && (credit_ > 0 || body.empty())) {
@@ -157,7 +162,7 @@ void Call::SendUnsent() {
 
 void Call::Finish() {
   if (std::exchange(finished_, true)) return;
-  runtime_.OnAnswered();
+  runtime_.OnAnswered(*this);
   Leave();
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/connection.h"
 #include "base/heads.h"
@@ -20,12 +21,13 @@ class Runtime;
 class Call : public std::enable_shared_from_this<Call> {
  public:
   // `frame` is the request and has been parsed once without error; its stream on `connection`
-  // carries the reply. `runtime` outlives the call.
-  Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const base::Frame& frame);
+  // carries the reply. `runtime` outlives the call, which began at `began`.
+  Call(Runtime& runtime, std::shared_ptr<base::Connection> connection, const base::Frame& frame,
+       TimePoint began);
 
   // Turns a call that only held a slot (kHold) into the request that its body is. False when that
-  // is none. Pre: the body has ended.
-  bool Adopt();
+  // is none. Pre: the body has ended. The request begins at `now`.
+  bool Adopt(TimePoint now);
 
   // True while it only holds a slot: user code does not know of it.
   bool held() const { return (head_.flags & base::kHold) != 0; }
@@ -69,6 +71,21 @@ class Call : public std::enable_shared_from_this<Call> {
 
   // Nobody waits for the reply: replies and pieces are dropped.
   bool cancelled() const { return cancelled_; }
+
+  // User code raised: the type of its exception, for logs and counts. The reply is the caller's.
+  void NoteFailure(std::string exception_type) { failure_ = std::move(exception_type); }
+
+  // The route as the application knows it, once it has been found: "/items/{id}".
+  void SetRoute(std::string route) { route_ = std::move(route); }
+
+  // How a WebSocket was closed.
+  void SetStatus(int status) { status_ = status; }
+
+  // For logs and counts.
+  TimePoint began() const { return began_; }
+  int status() const { return status_; }  // of HTTP, or the code of a WebSocket; 0 for none
+  std::string_view failure() const { return failure_; }  // "" when nothing was raised
+  std::string_view route() const { return route_.empty() ? head_.route : route_; }
 
   // True once a reply was started.
   bool replied() const { return replied_; }
@@ -118,6 +135,10 @@ class Call : public std::enable_shared_from_this<Call> {
   bool finished_ = false;
   std::int64_t credit_;
   std::deque<Piece> unsent_;
+  TimePoint began_;
+  int status_ = 0;
+  std::string failure_;
+  std::string route_;
   std::function<void()> on_body_;
   std::function<void()> on_writable_;
 };

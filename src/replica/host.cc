@@ -40,11 +40,17 @@ void Host::OnCall(const std::string& method, const Json& params, Peer::Respond r
   } else if (method == "replica.reconfigure") {
     Reconfigure(params, std::move(respond));
   } else if (method == "replica.health") {
+    runtime_.telemetry().Flush();  // and looks whether the log has grown too large
     user_code_.CheckHealth(Answer(std::move(respond)));
+  } else if (method == "replica.metrics") {
+    Json families = ToJson(runtime_.telemetry().Metrics(runtime_.ongoing()));
+    for (Json& family : user_code_.Metrics()) families.push_back(std::move(family));
+    respond(Message{{{"families", std::move(families)}}, ""});
   } else if (method == "replica.drain") {
     runtime_.Drain([respond = std::move(respond)] { respond(Message{}); });
   } else if (method == "replica.stop") {
     user_code_.Shutdown([this, respond = std::move(respond)](Result<Json> outcome) {
+      runtime_.telemetry().Flush();
       Answer(respond)(std::move(outcome));
       on_exit_();
     });
@@ -55,6 +61,7 @@ void Host::OnCall(const std::string& method, const Json& params, Peer::Respond r
 
 // Listens only once the code is ready: a router that can connect can be answered.
 void Host::Initialize(const Json& params, Peer::Respond respond) {
+  if (Status bad = runtime_.telemetry().Begin(params); !bad.ok()) return respond(bad);
   runtime_.SetMaxOngoing(params.value("max_ongoing_requests", 1));
   const std::string socket = params.value("socket", "");
   user_code_.Initialize(params, [this, socket, respond = std::move(respond)](Result<Json> outcome) {
@@ -68,6 +75,11 @@ void Host::Initialize(const Json& params, Peer::Respond respond) {
 void Host::Reconfigure(const Json& params, Peer::Respond respond) {
   if (params.contains("max_ongoing_requests")) {
     runtime_.SetMaxOngoing(params.at("max_ongoing_requests").get<int>());
+  }
+  if (params.contains("logging")) {
+    if (Status bad = runtime_.telemetry().SetLogging(params.at("logging")); !bad.ok()) {
+      return respond(bad);
+    }
   }
   user_code_.Reconfigure(params, Answer(std::move(respond)));
 }

@@ -100,7 +100,10 @@ void LibraryCode::Answer(Call& call, const std::string& body) {
                                .headers = call.head().headers,
                                .body = body});
   });
-  if (!status.ok()) reply = {.status = 500, .headers = {}, .body = "Internal Server Error"};
+  if (!status.ok()) {
+    call.NoteFailure("Exception");
+    reply = {.status = 500, .headers = {}, .body = "Internal Server Error"};
+  }
   base::ReplyHead head{.status = static_cast<std::uint16_t>(reply.status)};
   for (const auto& [name, value] : reply.headers) head.headers.emplace_back(name, value);
   call.Reply(head, reply.body, /*end=*/true);

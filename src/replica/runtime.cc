@@ -17,7 +17,8 @@ using base::FrameHead;
 using base::FrameKind;
 using base::RefuseReason;
 
-Runtime::Runtime(base::Loop& loop, UserCode& user_code) : loop_(loop), user_code_(user_code) {}
+Runtime::Runtime(base::Loop& loop, UserCode& user_code)
+    : loop_(loop), user_code_(user_code), telemetry_(loop) {}
 
 Runtime::~Runtime() {
   if (listener_) {
@@ -161,7 +162,7 @@ void Runtime::OnRequest(Router& router, const Frame& frame) {
   ++calls_;
   router.last_admitted = stream;
   const bool end = (frame.head.flags & base::kEnd) != 0;
-  auto call = std::make_shared<Call>(*this, router.connection, frame);
+  auto call = std::make_shared<Call>(*this, router.connection, frame, loop_.clock().Now());
   router.calls.emplace(stream, call);
   if (!end) {
     router.connection->Send({.kind = FrameKind::kCredit,
@@ -178,7 +179,7 @@ void Runtime::Hold(Router& router, const std::shared_ptr<Call>& call) {
   const auto begin = [this, &router, raw = call.get()] {
     if (raw->cancelled()) return;
     const auto self = raw->shared_from_this();
-    if (raw->Adopt()) return user_code_.Start(self);
+    if (raw->Adopt(loop_.clock().Now())) return user_code_.Start(self);
     base::LogError("router_refused", {{"why", "malformed request for a slot"}});
     OnClosed(router.connection.get());
   };
@@ -194,8 +195,9 @@ void Runtime::Refuse(Router& router, std::uint32_t stream, RefuseReason reason) 
                            .ongoing = static_cast<std::uint32_t>(ongoing_)});
 }
 
-void Runtime::OnAnswered() {
+void Runtime::OnAnswered(const Call& call) {
   --ongoing_;
+  if (!call.held()) telemetry_.OnAnswered(call);  // a slot that nobody used is no request
   OfferSlots();
 }
 

@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "penstock/status.h"
 #include "replica/call.h"
+#include "replica/telemetry.h"
 #include "replica/user_code.h"
 
 namespace penstock::replica {
@@ -54,8 +55,11 @@ class Runtime final : private base::FdHandler {
   // Requests that run now.
   int ongoing() const { return ongoing_; }
 
+  // What is logged and counted of them.
+  Telemetry& telemetry() { return telemetry_; }
+
   // For Call: user code has given its reply; nothing of it is left to send.
-  void OnAnswered();
+  void OnAnswered(const Call& call);
   void OnGone(const Call& call, const base::Connection* connection);
 
  private:
@@ -80,6 +84,7 @@ class Runtime final : private base::FdHandler {
 
   base::Loop& loop_;
   UserCode& user_code_;
+  Telemetry telemetry_;
   base::UniqueFd listener_;
   std::string path_;
   std::map<const base::Connection*, std::unique_ptr<Router>> routers_;

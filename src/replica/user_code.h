@@ -39,6 +39,9 @@ class UserCode {
   // Call::Finish.
   virtual void Cancel(Call& call) = 0;
 
+  // What the code counts and measures, in families as base/metrics.h writes them.
+  virtual nlohmann::json Metrics() { return nlohmann::json::array(); }
+
   // The code's own farewell (`__del__`); nothing runs any more.
   virtual void Shutdown(Done done) = 0;
 };

@@ -81,6 +81,9 @@ class DeploymentQueue {
   // As last told.
   const DeploymentRoute& route() const { return route_; }
 
+  // Requests that were ever given to Start.
+  std::uint64_t started() const { return next_sequence_ - 1; }
+
   // Requests that wait for a replica.
   std::size_t queued() const { return waiting_.size(); }
 

@@ -97,6 +97,31 @@ TEST_F(LifecycleTest, ANewUserConfigReachesRunningReplicasWithoutARestart) {
   EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
 }
 
+TEST_F(LifecycleTest, LoggingChangesWithoutARestart) {
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  const auto before = sim.Replicas("a");
+  sim.Deploy("a", {{"num_replicas", 2}, {"logging_config", {{"log_level", "DEBUG"}}}});
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Replicas("a"), before);
+  ASSERT_EQ(sim.engine.reconfigured.size(), 2u);
+  EXPECT_EQ(sim.engine.reconfigured[0].logging.log_level, 10);
+  EXPECT_FALSE(sim.engine.reconfigured[0].user_config_changed);
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+}
+
+TEST_F(LifecycleTest, TheInstancesLoggingSurvivesTheControllerAndEndsWithServe) {
+  ASSERT_FALSE(sim.controller->SetLogging({{"log_level", "LOUD"}}).ok());
+  EXPECT_TRUE(sim.controller->logging().is_null());
+  ASSERT_TRUE(sim.controller->SetLogging({{"log_level", "DEBUG"}}).ok());
+  sim.RestartController();
+  EXPECT_EQ(sim.controller->logging(), (nlohmann::json{{"log_level", "DEBUG"}}));
+  bool gone = false;
+  sim.controller->Shutdown([&](const Status&) { gone = true; });
+  ASSERT_TRUE(sim.RunUntil([&] { return gone; }));
+  EXPECT_TRUE(sim.controller->logging().is_null());
+}
+
 TEST_F(LifecycleTest, ARefusedUserConfigReplacesTheReplica) {
   sim.Deploy("a", {{"user_config", 1}});
   sim.Run(seconds(1));

@@ -22,7 +22,6 @@ _RAYS_OWN = frozenset(
     {
         "_driver_object_store_memory",
         "_enable_object_reconstruction",
-        "_metrics_export_port",
         "_node_ip_address",
         "_node_name",
         "_object_spilling_directory",
@@ -150,11 +149,12 @@ def init(
     """Connects to a running instance, or starts one that ends with this script.
 
     Amounts are what the node is to have, real or not. ``object_store_memory`` and ``_memory`` are
-    bytes. RuntimeError when called twice; ValueError for amounts no node can have, or given
-    together with a running instance; ConnectionError when nothing runs at ``address``.
+    bytes; an instance that is started shows its metrics at ``_metrics_export_port`` of 127.0.0.1.
+    RuntimeError when called twice; ValueError for amounts no node can have, or given together with
+    a running instance; ConnectionError when nothing runs at ``address``.
     """
     global _namespace
-    unknown = sorted(set(kwargs) - _RAYS_OWN - {"_memory"})
+    unknown = sorted(set(kwargs) - _RAYS_OWN - {"_memory", "_metrics_export_port"})
     if unknown:
         raise RuntimeError(f"Unknown keyword argument(s): {', '.join(unknown)}")
     if local_mode:
@@ -178,6 +178,8 @@ def init(
     _check("resources", resources, (dict,), "a dictionary of amounts")
     _check("labels", labels, (dict,), "a dictionary of strings")
     _check_amounts(resources or {})
+    metrics_port = kwargs.get("_metrics_export_port")
+    _check("_metrics_export_port", metrics_port, (int,), "a port")
     if namespace is not None and not isinstance(namespace, str):
         raise TypeError("namespace must be None or a string.")
     if namespace == "":
@@ -194,7 +196,11 @@ def init(
     }
     instance = _connect(address, own)
     if instance is None:
-        instance = _instance.start_embedded(**own, memory=kwargs.get("_memory"))  # type: ignore[arg-type]
+        instance = _instance.start_embedded(
+            **own,  # type: ignore[arg-type]
+            memory=kwargs.get("_memory"),
+            metrics_export_port=metrics_port,
+        )
     api.default_runtime_env.clear()
     api.default_runtime_env.update(runtime_env or {})
     _namespace = namespace or ""

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 
 from penstock import _core, _process
 from penstock._event_loop import drive, new_event_loop
 from penstock._replica.host import ReplicaCode
+from penstock._replica.logs import ReplicaLog
 from penstock.serve.multiplex import announce_with
-
-
-def _configure_logging() -> None:
-    """Serve's own logger writes to this replica's log, in Ray Serve's format."""
-    handler = logging.StreamHandler(sys.stderr)
-    name = os.environ.get("PENSTOCK_REPLICA", "-")
-    handler.setFormatter(logging.Formatter(f"%(levelname)s %(asctime)s replica {name} -- %(message)s"))
-    logger = logging.getLogger("ray.serve")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def main() -> int:
@@ -31,13 +20,13 @@ def main() -> int:
         print("penstock._replica: started by hand? PENSTOCK_CONTROL_FD is not set", file=sys.stderr)
         return 2
     os.set_inheritable(int(control_fd), False)
-    _configure_logging()
+    log = ReplicaLog()
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
     native = _core.Loop(own_thread=False)
     _process.adopt(native)
     drive(native, loop)
-    code = ReplicaCode(loop)
+    code = ReplicaCode(loop, log)
     host = _core.ReplicaHost(native, int(control_fd), code, loop.stop)
     announce_with(host.announce_models)
     code.announce_stats = host.announce_stats

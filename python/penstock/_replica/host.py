@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import math
 import pickle
 import sys
@@ -13,11 +14,13 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
-from penstock import _core
+from penstock import _core, _metrics
 from penstock._replica.asgi import AsgiApp
 from penstock._replica.invoke import Invoker
+from penstock._replica.logs import ReplicaLog
 from penstock._replica.routing_stats import RoutingStats
 from penstock._replica.runners import Runners
+from penstock.serve._farewell import say_farewell
 from penstock.serve.context import (
     DeploymentID,
     ReplicaContext,
@@ -31,6 +34,8 @@ from penstock.serve.ingress import ingress_of
 from penstock.serve.multiplex import unload_all
 
 __all__ = ["ReplicaCode"]
+
+logger = logging.getLogger("ray.serve")
 
 _STEPS_PER_UNIT = 10_000  # amounts travel as steps of 1e-4
 
@@ -64,8 +69,9 @@ def _thread_count(resources: dict[str, float]) -> int:
 class ReplicaCode:
     """What the native runtime calls; every method runs on the event loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: ReplicaLog) -> None:
         self._loop = loop
+        self._log = log
         self._servable: Any = None
         self._asgi: Optional[AsgiApp] = None
         self._user_config: Any = None
@@ -92,6 +98,10 @@ class ReplicaCode:
         """Asks user code whether it is well."""
         self._step(done, self._check_health())
 
+    def metrics(self) -> str:
+        """What this process counts, as JSON."""
+        return _metrics.collect()
+
     def shutdown(self, done: _core.Done) -> None:
         """User code's ``__del__``."""
         self._step(done, self._shutdown())
@@ -111,6 +121,7 @@ class ReplicaCode:
 
     async def _initialize(self, assignment: dict[str, Any]) -> dict[str, Any]:
         began = time.monotonic()
+        self._log.begin(assignment)
         launch = assignment["launch"]
         for entry in launch.get("sys_path", []):
             if entry not in sys.path:
@@ -169,6 +180,8 @@ class ReplicaCode:
             replica.max_ongoing_requests = change["max_ongoing_requests"]
         if self._routing_stats is not None and "request_router_config" in change:
             self._routing_stats.configure(change["request_router_config"])
+        if "logging" in change:
+            self._log.configure(change["logging"])
         if change.get("user_config") is not None:
             await self._apply_user_config(change["user_config"])
 
@@ -188,15 +201,13 @@ class ReplicaCode:
         """Runs ``__del__`` now, while the loop still works, and not a second time at exit."""
         if self._routing_stats is not None:
             self._routing_stats.stop()
-        if self._asgi is not None:
-            await self._asgi.stop()
         servable, self._servable = self._servable, None
-        farewell = getattr(type(servable), "__del__", None)
-        if farewell is not None:
-            del type(servable).__del__
-            outcome = farewell(servable)
-            if inspect.isawaitable(outcome):
-                await outcome
+        if self._asgi is not None:
+            try:
+                await self._asgi.stop()
+            except Exception:  # its failure is no reason to leave the rest undone
+                logger.exception("The application's lifespan did not end well.")
+        await say_farewell(servable, "The deployment")
         await unload_all()
 
     # ---- requests ----

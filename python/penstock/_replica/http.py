@@ -29,8 +29,9 @@ _INTERNAL_ERROR = b"Internal Server Error"
 class Send:
     """ASGI's ``send``: waits while the client is behind."""
 
-    def __init__(self, call: _core.ReplicaCall) -> None:
+    def __init__(self, call: _core.ReplicaCall, scope: Optional[dict[str, Any]] = None) -> None:
         self._call = call
+        self._scope = scope  # of an application: it writes there which of its routes it took
         self._head: Optional[tuple[int, list[tuple[bytes, bytes]]]] = None
 
     async def __call__(self, message: dict[str, Any]) -> None:
@@ -51,9 +52,17 @@ class Send:
         if self._head is not None:
             # The head goes out with the first piece of the body.
             (status, headers), self._head = self._head, None
+            if self._scope is not None and "route" in self._scope:
+                self._call.set_route(_route_of(self._scope))
             self._call.reply(status, headers, body, end)
         else:
             self._call.send(body, end)
+
+
+def _route_of(scope: dict[str, Any]) -> str:
+    """The pattern that an application matched, below its own prefix."""
+    path = getattr(scope["route"], "path", "")
+    return f"{scope['root_path']}{path}"
 
 
 def _responses() -> Any:

@@ -97,7 +97,7 @@ class Invoker:
         elif self._asgi is not None:
             work = self._serve_asgi(self._asgi, call)
         else:
-            method = self._http_method(call)
+            method = variables.run(self._http_method, call)
             if method is None:
                 return
             if not method.is_async:
@@ -150,7 +150,7 @@ class Invoker:
             if method.is_generator:
                 raise TypeError(_GENERATOR_OVER_HTTP.format(method.name))
         except Exception as error:
-            self._log(error)
+            self._log(call, error)
             http.respond_error(call, error)
             return None
         return method
@@ -166,21 +166,21 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(error)
+            self._log(call, error)
             http.respond_error(call, error)
         finally:
             self._ended(call)
 
     async def _serve_asgi(self, app: AsgiApp, call: _core.ReplicaCall) -> None:
-        send = http.Send(call)
+        scope = self._http.make_scope(call)
         try:
-            await app(self._http.make_scope(call), body.Receive(call), send)
+            await app(scope, body.Receive(call), http.Send(call, scope))
             if not call.replied:
                 raise RuntimeError("ASGI callable returned without starting response.")
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(error)
+            self._log(call, error)
             http.respond_error(call, error)
         finally:
             self._ended(call)
@@ -198,7 +198,7 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(error)
+            self._log(call, error)
             session.fail()
         finally:
             self._ended(call)
@@ -217,7 +217,7 @@ class Invoker:
                 result = variables.run(method.function, *args)
             except BaseException as failure:
                 error = failure
-                self._runners.tell(lambda: self._fail(call, error))
+                self._runners.tell(lambda: self._fail(call, error, variables))
             else:
                 self._runners.tell(lambda: self._answer(call, result, variables))
 
@@ -227,9 +227,9 @@ class Invoker:
         self._ended(call)
         call.finish()
 
-    def _fail(self, call: _core.ReplicaCall, error: BaseException) -> None:
+    def _fail(self, call: _core.ReplicaCall, error: BaseException, variables: contextvars.Context) -> None:
         self._ended(call)
-        self._log(error)
+        variables.run(self._log, call, error)
         http.respond_error(call, error)
 
     def _answer(self, call: _core.ReplicaCall, result: Any, variables: contextvars.Context) -> None:
@@ -240,7 +240,7 @@ class Invoker:
             if not inspect.isawaitable(result) and http.respond_now(call, result):
                 return self._ended(call)
         except Exception as error:
-            return self._fail(call, error)
+            return self._fail(call, error, variables)
         # In a task of its own: it was called from a callback, where nothing may wait.
         running = self._running[call]
         running.task = variables.run(self._loop.create_task, self._finish(call, result))
@@ -254,7 +254,7 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(error)
+            self._log(call, error)
             http.respond_error(call, error)
         finally:
             self._ended(call)
@@ -275,7 +275,7 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(error)
+            self._log(call, error)
             _raise_at_caller(call, _wire.dump_error(error, name))
         finally:
             self._ended(call)
@@ -336,12 +336,13 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(error)
+            self._log(call, error)
             session.fail(error)
         finally:
             self._ended(call)
 
-    def _log(self, error: BaseException) -> None:
+    def _log(self, call: _core.ReplicaCall, error: BaseException) -> None:
+        call.note_failure(type(error).__name__)
         logger.error("Request failed.", exc_info=error)
 
 

@@ -16,7 +16,7 @@ __all__ = ["WebSocketSession"]
 _TEXT, _BINARY, _CLOSE = 1, 2, 3
 _HEAD = struct.Struct("<BI")
 _CODE = struct.Struct("<H")
-_NORMAL, _ABNORMAL = 1000, 1006
+_NORMAL, _ABNORMAL, _SERVER_ERROR = 1000, 1006, 1011
 _FORBIDDEN = 403
 
 
@@ -64,6 +64,7 @@ class WebSocketSession:
             return {"type": "websocket.receive", "text": data.decode()}
         if kind == _BINARY:
             return {"type": "websocket.receive", "bytes": data}
+        self._call.set_status(_CODE.unpack_from(data)[0])
         return {"type": "websocket.disconnect", "code": _CODE.unpack_from(data)[0], "reason": data[2:].decode()}
 
     # ---- sending ----
@@ -104,6 +105,7 @@ class WebSocketSession:
         self._closed = True
         reason = (message.get("reason") or "").encode()
         code = _CODE.pack(message.get("code", _NORMAL))
+        self._call.set_status(message.get("code", _NORMAL))
         self._call.send(_HEAD.pack(_CLOSE, len(code) + len(reason)) + code + reason, True)
         return None
 
@@ -134,6 +136,7 @@ class WebSocketSession:
     def end(self) -> None:
         """The application has returned."""
         if self._call.cancelled:
+            self._call.set_status(_ABNORMAL)
             self._call.finish()
         elif not self._closed and self._accepted:
             self._close({})
@@ -145,6 +148,7 @@ class WebSocketSession:
         if self._call.cancelled or self._closed:
             self._call.finish()
         elif self._accepted:
+            self._call.set_status(_SERVER_ERROR)
             self._call.send(b"", True, failure=True)
         else:
             self._closed = True

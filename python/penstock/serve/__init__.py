@@ -4,6 +4,7 @@ What is here behaves as in Ray Serve 2.60, or has a row in docs/differences.md. 
 and this does not yet raises NotImplementedError naming itself.
 """
 
+from penstock.serve import metrics
 from penstock.serve.api import (
     RunTarget,
     _run,
@@ -45,6 +46,7 @@ __all__ = [
     "get_multiplexed_model_id",
     "get_replica_context",
     "ingress",
+    "metrics",
     "multiplexed",
     "run",
     "run_many",

@@ -7,10 +7,12 @@ batches run as may, it stays open and fills up. There is one task per batch and 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Optional, Protocol, Union
 
+from penstock.serve._feature_metrics import BatchMetrics
 from penstock.serve.context import RequestContext, request_context
 
 __all__ = ["Queue", "Request", "Rules", "Sink", "Stream"]
@@ -106,6 +108,10 @@ class Rules(Protocol):
     batch_wait_timeout_s: float
     max_concurrent_batches: int
 
+    @property
+    def name(self) -> str:
+        """Of the function."""
+
     def size_of(self, batch: list[Request], request: Request) -> Any:
         """The size of a batch with one request more. May raise."""
 
@@ -147,6 +153,8 @@ class Queue:
         self._timer: Optional[asyncio.Handle] = None
         self._running = 0  # batches
         self._tasks: set[asyncio.Task[None]] = set()
+        self._metrics = BatchMetrics(rules.name)
+        self._began = 0.0  # when the first member of the forming batch came
 
     def put(self, request: Request) -> None:
         """Adds a request; a batch that is full with it leaves at once if it may."""
@@ -173,6 +181,7 @@ class Queue:
     def _add(self, request: Request) -> None:
         if not self._batch:
             self._limit = self._rules.max_batch_size
+            self._began = time.perf_counter()
         try:
             size = self._rules.size_of(self._batch, request)
             fits = bool(size <= self._limit)
@@ -229,6 +238,8 @@ class Queue:
 
     def _launch(self) -> None:
         groups = _groups(self._batch)
+        launched = time.perf_counter()
+        self._count_launch(launched)
         self._reset()
         self._running += 1
         left = len(groups)
@@ -238,6 +249,7 @@ class Queue:
             self._tasks.discard(task)
             left -= 1
             if left == 0:
+                self._metrics.execution_ms.observe(1000 * (time.perf_counter() - launched))
                 self._running -= 1
                 self._advance()
 
@@ -245,3 +257,11 @@ class Queue:
             task = self._rules.work(group, _shared_context(group))
             self._tasks.add(task)
             task.add_done_callback(one_is_done)
+
+    def _count_launch(self, now: float) -> None:
+        metrics = self._metrics
+        metrics.batches.inc()
+        metrics.wait_ms.observe(1000 * (now - self._began))
+        metrics.size.observe(len(self._batch))
+        metrics.utilization_percent.observe(100 * len(self._batch) / self._limit)
+        metrics.queue_length.set(len(self._waiting))

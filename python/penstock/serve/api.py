@@ -115,10 +115,12 @@ def start(
     options = _http_options(http_options, proxy_location)
     _core.check_http_options(to_json(options))
     grpc, directory = _grpc_options(grpc_options)
+    logging_config = _logging_config(logging_config)
     fresh = _instance.current() is None
     instance = _instance.ensure()
     try:
-        answer = _instance.call("serve.start", {"http_options": options, **grpc}, directory)
+        params = {"http_options": options, "logging_config": logging_config, **grpc}
+        answer = _instance.call("serve.start", params, directory)
     except BaseException as error:
         if fresh and instance.embedded:
             _instance.disconnect()
@@ -141,24 +143,26 @@ def _check_target(target: Any, name: Any) -> None:
 
 
 def _deploy(target: RunTarget) -> None:
-    _not_yet(
-        external_scaler_enabled=target.external_scaler_enabled,
-        logging_config=target.logging_config and _beyond_access_log(target.logging_config),
-    )
+    _not_yet(external_scaler_enabled=target.external_scaler_enabled)
     from penstock._build import build  # replicas do without
 
     instance = _instance.ensure()
     built = build(target.target, target.name, target.route_prefix, default_runtime_env, instance.folder)
     params, code = built.request()
+    params["logging_config"] = _logging_config(target.logging_config)
     try:
         _instance.call("serve.deploy", params, code)
     except FileExistsError as error:  # the prefix is another application's
         raise RayServeException(str(error)) from None
 
 
-def _beyond_access_log(logging_config: Any) -> bool:
-    """True when more is asked for than a level and no access log, which replicas keep anyway."""
-    return bool(set(to_plain(logging_config)) - {"enable_access_log", "log_level"})
+def _logging_config(given: Any) -> Any:
+    """As plain values, checked; None for none."""
+    if given is None:
+        return None
+    plain = to_plain(given)
+    _core.merge_options("{}", to_json({"logging_config": plain}))
+    return plain
 
 
 def _wait_running(name: str) -> None:

@@ -127,6 +127,11 @@ class Batcher:
         return inspect.isasyncgenfunction(self.function)
 
     @functools.cached_property
+    def name(self) -> str:
+        """Of the function."""
+        return str(self.function.__name__)
+
+    @functools.cached_property
     def _methods(self) -> Methods:
         return Methods(self.function)
 

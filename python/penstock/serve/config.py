@@ -20,6 +20,7 @@ __all__ = [
     "AutoscalingConfig",
     "BackpressureConfig",
     "ControllerOptions",
+    "EncodingType",
     "HTTPOptions",
     "LoggingConfig",
     "ProxyLocation",
@@ -68,6 +69,13 @@ class AggregationFunction(str, Enum):
     MEAN = "mean"
     MAX = "max"
     MIN = "min"
+
+
+class EncodingType(str, Enum):
+    """How a log line is written."""
+
+    TEXT = "TEXT"
+    JSON = "JSON"
 
 
 class ProxyLocation(str, Enum):
@@ -184,7 +192,7 @@ class RequestRouterConfig(Options):
 class LoggingConfig(Options):
     """How replicas log."""
 
-    encoding: str = "TEXT"
+    encoding: Union[str, EncodingType] = EncodingType.TEXT
     log_level: Union[int, str] = "INFO"
     logs_dir: Optional[str] = None
     enable_access_log: bool = True

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Any, Callable, Optional
 
+from penstock.serve._farewell import say_farewell
+from penstock.serve._feature_metrics import ModelMetrics
 from penstock.serve._methods import Methods
 
 __all__ = ["announce_with", "multiplexed", "unload_all"]
@@ -44,50 +46,6 @@ async def unload_all() -> None:
         await cache.clear()
 
 
-# ---- the end of a model ----
-
-# Of objects whose __del__ has been called by us: Python must not call it again.
-_gone: set[int] = set()
-
-
-def _once(kind: type) -> bool:
-    """Makes the class's ``__del__`` pass over objects that are gone. False when it cannot."""
-    farewell: Any = kind.__del__  # type: ignore[attr-defined]
-    if hasattr(farewell, "passes_over_gone"):
-        return True
-
-    @functools.wraps(farewell)
-    def guarded(self: Any) -> Any:
-        if id(self) in _gone:
-            _gone.discard(id(self))
-            return None
-        return farewell(self)
-
-    guarded.passes_over_gone = farewell  # type: ignore[attr-defined]
-    try:
-        kind.__del__ = guarded  # type: ignore[attr-defined]
-    except (AttributeError, TypeError):  # a type that is not written in Python
-        return False
-    return True
-
-
-async def _say_farewell(model: Any) -> None:
-    """Calls the model's ``__del__`` now, not when its last user lets go of it; and only once."""
-    kind = type(model)
-    if not hasattr(kind, "__del__") or not _once(kind):
-        return
-    farewell = kind.__del__.passes_over_gone
-    try:
-        if inspect.iscoroutinefunction(farewell):
-            await farewell(model)
-        else:
-            await asyncio.get_running_loop().run_in_executor(None, farewell, model)
-    except Exception:
-        logger.exception("A model's __del__ failed.")
-    finally:
-        _gone.add(id(model))
-
-
 # ---- the models of one object ----
 
 
@@ -108,6 +66,7 @@ class _Cache:
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._loading: dict[str, _Loading] = {}
         self._lock = asyncio.Lock()  # one load or unload at a time
+        self._metrics = ModelMetrics()
         _caches.add(self)
 
     def ids(self) -> list[str]:
@@ -120,6 +79,7 @@ class _Cache:
             raise TypeError("The model ID must be a string.")
         if not model_id:
             raise ValueError("The model ID cannot be empty.")
+        self._metrics.requests.inc()
         if model_id in self._models:
             self._models.move_to_end(model_id)
             return self._models[model_id]
@@ -157,7 +117,11 @@ class _Cache:
                 began = time.monotonic()
                 logger.info("Loading model '%s'.", model_id)
                 model = self._models[model_id] = await self._load(model_id)
-                logger.info("Loaded model '%s' in %.1f ms.", model_id, 1000 * (time.monotonic() - began))
+                took_ms = 1000 * (time.monotonic() - began)
+                logger.info("Loaded model '%s' in %.1f ms.", model_id, took_ms)
+                self._count(model_id, loaded=True)
+                self._metrics.loads.inc()
+                self._metrics.load_ms.observe(took_ms)
                 return model
         except Exception as error:
             logger.error("Failed to load model '%s': %r", model_id, error)
@@ -169,7 +133,15 @@ class _Cache:
         model_id, model = self._models.popitem(last=False)
         _changed()
         logger.info("Unloading model '%s'.", model_id)
-        await _say_farewell(model)
+        began = time.monotonic()
+        await say_farewell(model, "A model", in_thread=True)
+        self._count(model_id, loaded=False)
+        self._metrics.unloads.inc()
+        self._metrics.unload_ms.observe(1000 * (time.monotonic() - began))
+
+    def _count(self, model_id: str, loaded: bool) -> None:
+        self._metrics.registered.set(int(loaded), tags={"model_id": model_id})
+        self._metrics.models.set(sum(len(cache._models) for cache in _caches))
 
     async def clear(self) -> None:
         """Unloads everything."""

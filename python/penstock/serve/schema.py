@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Optional
 
+from penstock.serve.config import EncodingType, LoggingConfig
+
 __all__ = [
     "ApplicationStatus",
     "ApplicationStatusOverview",
     "DeploymentStatus",
     "DeploymentStatusOverview",
     "DeploymentStatusTrigger",
+    "EncodingType",
+    "LoggingConfig",
     "ProxyStatus",
     "ReplicaState",
     "ServeStatus",

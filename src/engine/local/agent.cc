@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/metric_source.h"
 #include "base/socket.h"
 #include "engine/local/messages.h"
 
@@ -17,6 +18,7 @@ using base::Peer;
 
 constexpr int kListenerDescriptor = 3;
 constexpr int kGrpcDescriptor = 4;
+constexpr Duration kMetricsPatience = std::chrono::milliseconds(500);
 
 // On every address of both families, or of the one that this host has.
 Result<base::UniqueFd> ListenEverywhere(int port) {
@@ -50,6 +52,7 @@ void Agent::WarmUp(const std::string& python) {
 }
 
 void Agent::Join() {
+  link_.Notify("metrics.offer", {});
   Json replicas = Json::array();
   for (const auto& [id, replica] : replicas_) replicas.push_back(ToJson(replica->Describe()));
   link_.Call("node.join", {{{"node", ToJson(context_.node)}, {"replicas", replicas}}, ""},
@@ -79,6 +82,8 @@ void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond 
     outcome = StartProxy(params);
   } else if (method == "proxy.stop") {
     return StopProxy([respond = std::move(respond)] { respond(Message{}); });
+  } else if (method == "metrics.collect") {
+    return CollectMetrics(respond);
   } else if (method == "node.stop") {
     on_stop_();
   } else {
@@ -190,6 +195,23 @@ void Agent::StopProxy(std::function<void()> done) {
   proxy_->Stop([this] {
     loop_.Dispose(std::shared_ptr<Supervisor>(std::move(proxy_)));  // it is calling us
     for (const auto& stopped : std::exchange(proxy_stopping_, {})) stopped();
+  });
+}
+
+// A replica that is busy does not hold up the others: it is shown as it was.
+void Agent::CollectMetrics(const Peer::Respond& respond) {
+  std::vector<base::Question> questions;
+  for (const auto& [id, replica] : replicas_) {
+    questions.emplace_back([replica = replica](base::Peer::OnReply done) {
+      replica->CollectMetrics(std::move(done));
+    });
+  }
+  base::Gather(loop_, questions, kMetricsPatience, [this, respond](const auto&) {
+    Json sources = Json::array();
+    for (const auto& [id, replica] : replicas_) {
+      if (!replica->metrics().is_null()) sources.push_back(replica->metrics());
+    }
+    respond(Message{{{"sources", std::move(sources)}}, ""});
   });
 }
 

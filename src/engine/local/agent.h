@@ -66,6 +66,7 @@ class Agent {
   Status RunRouters(const base::Json& params);
   Result<std::string> StartProxy(const base::Json& params);
   void StopProxy(std::function<void()> done);
+  void CollectMetrics(const base::Peer::Respond& respond);
   void OnEvent(const ReplicaEvent& event);
   void OnZygotesChanged();
   void FinishIfEmpty();

@@ -83,6 +83,15 @@ RuntimeEnv RuntimeEnvFrom(const Json& json) {
           .py_modules = json.at("py_modules").get<std::vector<std::string>>()};
 }
 
+LoggingSpec LoggingFrom(const Json& json) {
+  return {.json = json.at("json"),
+          .log_level = Whole<int>(json.at("log_level")),
+          .logs_dir = json.at("logs_dir"),
+          .enable_access_log = json.at("enable_access_log"),
+          .additional_log_standard_attrs =
+              json.at("additional_log_standard_attrs").get<std::vector<std::string>>()};
+}
+
 StartOrder StartFrom(const Json& json) {
   return {.id = IdFrom(json.at("replica")),
           .node = json.at("node"),
@@ -94,6 +103,7 @@ StartOrder StartFrom(const Json& json) {
           .runtime_env = RuntimeEnvFrom(json.at("runtime_env")),
           .max_ongoing_requests = Whole<int>(json.at("max_ongoing_requests")),
           .user_config = json.at("user_config").dump(),
+          .logging = LoggingFrom(json.at("logging")),
           .health_check_period_s = json.at("health_check_period_s"),
           .health_check_timeout_s = json.at("health_check_timeout_s"),
           .rank = Whole<int>(json.at("rank")),
@@ -144,6 +154,14 @@ Json ToJson(const resources::Allocation& allocation) {
   return json;
 }
 
+Json ToJson(const LoggingSpec& logging) {
+  return {{"json", logging.json},
+          {"log_level", logging.log_level},
+          {"logs_dir", logging.logs_dir},
+          {"enable_access_log", logging.enable_access_log},
+          {"additional_log_standard_attrs", logging.additional_log_standard_attrs}};
+}
+
 Json ToJson(const StartOrder& order) {
   return {{"replica", ToJson(order.id)},
           {"node", order.node},
@@ -155,6 +173,7 @@ Json ToJson(const StartOrder& order) {
           {"runtime_env", RuntimeEnvJson(order.runtime_env)},
           {"max_ongoing_requests", order.max_ongoing_requests},
           {"user_config", Json::parse(order.user_config)},
+          {"logging", ToJson(order.logging)},
           {"health_check_period_s", order.health_check_period_s},
           {"health_check_timeout_s", order.health_check_timeout_s},
           {"rank", order.rank},
@@ -166,6 +185,7 @@ Json ToJson(const ReconfigureOrder& order) {
                {"node", order.node},
                {"options", order.options},
                {"max_ongoing_requests", order.max_ongoing_requests},
+               {"logging", ToJson(order.logging)},
                {"health_check_period_s", order.health_check_period_s},
                {"health_check_timeout_s", order.health_check_timeout_s}};
   if (order.user_config_changed) json["user_config"] = Json::parse(order.user_config);
@@ -238,6 +258,7 @@ Result<ReconfigureOrder> ReconfigureOrderFrom(const Json& json) {
                            .options = j.at("options"),
                            .max_ongoing_requests = Whole<int>(j.at("max_ongoing_requests")),
                            .user_config_changed = j.contains("user_config"),
+                           .logging = LoggingFrom(j.at("logging")),
                            .health_check_period_s = j.at("health_check_period_s"),
                            .health_check_timeout_s = j.at("health_check_timeout_s")};
     if (order.user_config_changed) order.user_config = j.at("user_config").dump();

@@ -12,6 +12,7 @@ namespace penstock::engine::local {
 nlohmann::json ToJson(const ReplicaId& id);
 nlohmann::json ToJson(const resources::NodeSpec& node);
 nlohmann::json ToJson(const resources::Allocation& allocation);
+nlohmann::json ToJson(const LoggingSpec& logging);
 nlohmann::json ToJson(const StartOrder& order);
 nlohmann::json ToJson(const ReconfigureOrder& order);
 nlohmann::json ToJson(const StopOrder& order);

@@ -166,6 +166,8 @@ Json ReplicaProcess::InitParams() const {
           {"options", order_.options},
           {"user_config", Json::parse(order_.user_config)},
           {"max_ongoing_requests", order_.max_ongoing_requests},
+          {"logging", ToJson(order_.logging)},
+          {"log", log_path_},
           {"rank", order_.rank},
           {"world_size", order_.world_size},
           {"node", {{"id", context_.node.id}, {"ip", context_.node.ip}}},
@@ -213,11 +215,14 @@ void ReplicaProcess::Reconfigure(const ReconfigureOrder& order) {
   order_.health_check_period_s = order.health_check_period_s;
   order_.health_check_timeout_s = order.health_check_timeout_s;
   const bool same_limit = order_.max_ongoing_requests == order.max_ongoing_requests;
+  const bool same_logging = order_.logging == order.logging;
   order_.max_ongoing_requests = order.max_ongoing_requests;
+  order_.logging = order.logging;
   if (order.user_config_changed) order_.user_config = order.user_config;
-  const bool same = same_limit && same_router && !order.user_config_changed;
+  const bool same = same_limit && same_logging && same_router && !order.user_config_changed;
   if (!ready_ || same) return Tell(Kind::kReconfigured);
   Json change = {{"max_ongoing_requests", order.max_ongoing_requests}};
+  if (!same_logging) change["logging"] = ToJson(order.logging);
   if (!same_router) change[router] = order.options.value(router, Json());
   if (order.user_config_changed) change["user_config"] = Json::parse(order.user_config);
   control_->Call("replica.reconfigure", {change, ""}, [this](const Result<Message>& answer) {
@@ -261,6 +266,19 @@ void ReplicaProcess::OnHealth(const Status& status) {
   }
   unhealthy_ = !status.ok();
   ScheduleHealthCheck();
+}
+
+void ReplicaProcess::CollectMetrics(base::Peer::OnReply done) {
+  if (!ready_ || pid() == 0) return done(Status(Code::kUnavailable, "it does not run"));
+  control_->Call("replica.metrics", {},
+                 [this, done = std::move(done)](const Result<Message>& answer) {
+                   if (answer.ok()) {
+                     metrics_ = {{"component", "replica"},
+                                 {"worker", order_.id.unique},
+                                 {"families", answer->json.at("families")}};
+                   }
+                   done(answer);
+                 });
 }
 
 // ---- the end --------------------------------------------------------------------------------

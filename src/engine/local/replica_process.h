@@ -41,6 +41,12 @@ class ReplicaProcess {
   // Lets it finish, at most for `grace`, and ends it. Again, with a shorter grace, hurries it.
   void Stop(Duration grace);
 
+  // Asks its process what it has counted; `done` once that has answered, or will not.
+  void CollectMetrics(base::Peer::OnReply done);
+
+  // The last that it has told, as a source of `metrics.collect`; null before.
+  const base::Json& metrics() const { return metrics_; }
+
   // As a new controller has to know it.
   AdoptedReplica Describe() const;
 
@@ -75,6 +81,7 @@ class ReplicaProcess {
   base::Json facts_ = base::Json::object();
   ReplicaEnvironment environment_;
   base::UniqueFd waiting_control_;  // our end, while the zygote is at work
+  base::Json metrics_;
   std::unique_ptr<Child> child_;
   std::shared_ptr<base::Peer> control_;
   std::unique_ptr<TreeKiller> killer_;

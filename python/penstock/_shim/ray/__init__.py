@@ -11,7 +11,7 @@ from penstock._objects import ObjectRef, get, put
 from penstock._ray.cluster import available_resources, cluster_resources, get_gpu_ids, nodes
 from penstock._ray.init import ClientContext, init, is_initialized, shutdown
 from penstock._ray.runtime_context import get_runtime_context
-from ray import exceptions
+from ray import exceptions, util
 
 # The version of Ray whose Serve this follows.
 __version__ = f"2.60.0+penstock.{_penstock_version}"
@@ -31,10 +31,11 @@ __all__ = [
     "nodes",
     "put",
     "shutdown",
+    "util",
 ]
 
 _LEFT_OUT = frozenset(
-    {"actor", "cancel", "data", "get_actor", "kill", "method", "remote", "timeline", "train", "tune", "util", "wait"}
+    {"actor", "cancel", "data", "get_actor", "kill", "method", "remote", "timeline", "train", "tune", "wait"}
 )
 
 
