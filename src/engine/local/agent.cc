@@ -70,7 +70,12 @@ void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond 
   const auto run = [&](const Status& status) {
     if (!status.ok()) outcome = status;
   };
-  if (method == "replica.start") {
+  // The controller hears of this end in a moment, and until then wants back what has just ended.
+  const bool begins =
+      method == "replica.start" || method == "routers.run" || method == "proxy.start";
+  if (ending_ && begins) {
+    run(Status(Code::kUnavailable, "the node ends"));
+  } else if (method == "replica.start") {
     run(StartReplica(params));
   } else if (method == "replica.reconfigure") {
     run(ReconfigureReplica(params));
@@ -236,6 +241,7 @@ void Agent::Reap(std::vector<int> others) {
 }
 
 void Agent::StopEverything(std::function<void()> done) {
+  ending_ = true;
   on_empty_ = std::move(done);
   for (const auto& [id, replica] : replicas_) replica->Stop(Duration::zero());
   routers_.StopAll([this] { FinishIfEmpty(); });

@@ -79,6 +79,7 @@ class Agent {
   std::function<void()> on_empty_;
   std::function<void()> on_reapable_;
   bool reap_later_ = false;
+  bool ending_ = false;  // takes up nothing new
   Zygotes zygotes_;
   std::function<Status(const base::Json&)> check_proxy_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
