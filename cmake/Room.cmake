@@ -28,8 +28,10 @@ function(penstock_sources room out_sources out_tests)
   set(${out_tests} ${tests} PARENT_SCOPE)
 endfunction()
 
-# A test program that uses the tests' precompiled headers; the first one makes them.
-function(penstock_precompile_test name)
+# What all test programs have in common. The tests' own code is not optimized beside a package that
+# is: that would be half of a build. The first program makes their precompiled headers.
+function(penstock_test_program name)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O0>)
   if(NOT PENSTOCK_PRECOMPILE)
     return()
   endif()
@@ -49,7 +51,7 @@ function(penstock_extras room library)
     add_executable(${flat}_test ${tests})
     target_link_libraries(${flat}_test PRIVATE ${library} GTest::gmock GTest::gtest_main
                           rapidcheck penstock_warnings)
-    penstock_precompile_test(${flat}_test)
+    penstock_test_program(${flat}_test)
     gtest_discover_tests(${flat}_test DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${flat})
   endif()
   file(GLOB benches CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${room}/*_bench.cc)
