@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,8 @@ def test_health_checks_that_fail_replace_the_replica(deploy: Deployer, tmp_path:
     class Patient:
         def __init__(self, illness: str) -> None:
             self.illness = illness
+            while os.path.exists(illness):  # nobody takes its place before the test has looked
+                time.sleep(0.01)
 
         def check_health(self) -> None:
             if os.path.exists(self.illness) and Path(self.illness).read_text() == str(os.getpid()):
@@ -243,6 +246,7 @@ def test_health_checks_that_fail_replace_the_replica(deploy: Deployer, tmp_path:
     assert details["status_trigger"] == "HEALTH_CHECK_FAILED"
     assert details["message"].startswith("A replica's health check failed.")
     assert app.status() == "UNHEALTHY"
+    illness.unlink()
     wait_until(lambda: app.status() == "RUNNING", "another one took its place")
     assert app.handle.remote().result() != before
 
@@ -252,6 +256,8 @@ def test_health_checks_that_take_too_long_count_as_failed(deploy: Deployer, tmp_
     class Slow:
         def __init__(self, coma: str) -> None:
             self.coma = coma
+            while os.path.exists(coma):  # nobody takes its place before the test has looked
+                time.sleep(0.01)
 
         async def check_health(self) -> None:
             if os.path.exists(self.coma):
