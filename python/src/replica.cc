@@ -174,8 +174,10 @@ void BindReplica(nb::module_& module) {
       .def("take_body", [](Call& c) { return Bytes(c.TakeBody()); })
       .def("collect_body", &CollectBody,
            "Has the body gathered whole: on_body is called once, when all of it is there. Where "
-           "its size was announced it fills the bytes that are returned, which nobody may look at "
-           "before; else it is for take_body.")
+           "its size was announced it fills the bytes that are returned, as far as `collected` "
+           "says, "
+           "and nobody may look at the rest; else it is for take_body.")
+      .def_prop_ro("collected", &Call::collected)
       .def(
           "set_on_body",
           [](Call& c, nb::object then) {

@@ -14,8 +14,8 @@ from instances import Instance, embedded
 from probes import QUICK
 from ray import serve
 from starlette.responses import StreamingResponse
-from starlette.websockets import WebSocketDisconnect
 from waiting import wait_until
+from ws_echo import echo_messages
 from wsproto import ConnectionType, WSConnection
 from wsproto import events as ws_events
 from wsproto.frame_protocol import CloseReason
@@ -55,18 +55,7 @@ class Mirror:
 
     @app.websocket("/ws")
     async def ws(self, ws: WebSocket) -> None:
-        await ws.accept()
-        try:
-            while True:
-                message = await ws.receive()
-                if message["type"] == "websocket.disconnect":
-                    raise WebSocketDisconnect(message["code"])
-                if message.get("text") is not None:
-                    await ws.send_text(message["text"])
-                else:
-                    await ws.send_bytes(message["bytes"])
-        except WebSocketDisconnect as left:
-            self.codes.append(left.code)
+        await echo_messages(ws, self.codes)
 
 
 @pytest.fixture(scope="module")

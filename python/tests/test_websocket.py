@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from waiting import wait_until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from ws_echo import echo_messages
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +43,7 @@ def _application() -> serve.Application:
 
         @app.websocket("/echo")
         async def echo(self, ws: WebSocket) -> None:
-            await ws.accept()
-            try:
-                while True:
-                    message = await ws.receive()
-                    if message["type"] == "websocket.disconnect":
-                        raise WebSocketDisconnect(message["code"])
-                    if message.get("text") is not None:
-                        await ws.send_text(message["text"])
-                    else:
-                        await ws.send_bytes(message["bytes"])
-            except WebSocketDisconnect as left:
-                self.codes.append(left.code)
+            await echo_messages(ws, self.codes)
 
         @app.websocket("/count")
         async def count(self, ws: WebSocket) -> None:

@@ -72,8 +72,7 @@ void Connection::Greet(FrameHead head, std::string_view payload) {
   const int fd = (*pool)->fd().get();
   std::memcpy(CMSG_DATA(extra), &fd, sizeof fd);
   const auto n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
-  if (n <= 0)
-    return Send({.kind = head.kind, .flags = head.flags, .ongoing = head.ongoing}, payload);
+  if (n <= 0) return Send(head, payload);
   pool_ = *std::move(pool);
   Tail().append(frame, static_cast<std::size_t>(n));
   unsent_ += frame.size() - static_cast<std::size_t>(n);

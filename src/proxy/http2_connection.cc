@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "base/protocol.h"
 #include "base/socket.h"
 #include "penstock/check.h"
 #include "proxy/http_parser.h"

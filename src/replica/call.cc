@@ -50,7 +50,12 @@ void Call::CollectBody(BodySink sink) {
   if (std::exchange(collecting_, true)) return;
   Credit(body_.size());
   body_sink_ = std::move(sink);
-  if (body_sink_) body_sink_(std::exchange(body_, {}));
+  if (body_sink_) Collect(std::exchange(body_, {}));
+}
+
+void Call::Collect(std::string_view piece) {
+  collected_ += piece.size();
+  body_sink_(piece);
 }
 
 // Lets the router send as much again.
@@ -178,7 +183,7 @@ void Call::Leave() {
 // Listeners are copied before they run: one that ends the call is dropped while it runs.
 void Call::OnBody(std::string_view piece, bool end) {
   if (body_sink_) {
-    body_sink_(piece);
+    Collect(piece);
   } else {
     body_ += piece;
   }

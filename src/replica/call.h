@@ -43,6 +43,9 @@ class Call : public std::enable_shared_from_this<Call> {
   using BodySink = std::function<void(std::string_view piece)>;
   void CollectBody(BodySink sink = nullptr);
 
+  // Bytes that the sink of CollectBody was given.
+  std::size_t collected() const { return collected_; }
+
   // True when no more of the body comes than TakeBody returns.
   bool body_ended() const { return body_ended_; }
 
@@ -120,6 +123,7 @@ class Call : public std::enable_shared_from_this<Call> {
   void SendUnsent();
   void Leave();
   void Credit(std::size_t bytes);
+  void Collect(std::string_view piece);
 
   Runtime& runtime_;
   std::shared_ptr<base::Connection> connection_;
@@ -130,6 +134,7 @@ class Call : public std::enable_shared_from_this<Call> {
   bool body_ended_;
   bool collecting_ = false;
   BodySink body_sink_;
+  std::size_t collected_ = 0;
   bool replied_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
