@@ -93,8 +93,8 @@ bool Zygote::Receive() {
   if (packet->empty() || !answer.ok() || waiting_.empty()) {
     if (!packet->empty()) base::LogError("zygote_makes_no_sense", {{"said", *packet}});
     loop_.Unwatch(socket_.get(), *this);
+    Kill();  // before it sees its socket closed: it would end by itself, as if nothing were wrong
     socket_.Reset();
-    Kill();
     return false;
   }
   if (!answer->why_not.empty()) {
