@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
-from rows import SETS, Row
+from rows import OWN_CASES, SETS, Row
 
 # Ray Serve takes many seconds to start: it is seen in every round but measured for less long.
 _SLOW = {"ray", "ray-haproxy"}
@@ -44,8 +44,12 @@ def systems_file(kit: Path, folder: str) -> Path:
 
 def measure(kit: Path, systems: Path, system: str, case: str, conns: list[int], seconds: int) -> list[dict[str, Any]]:
     """One visit: a line a point, or one with an error."""
-    command = [sys.executable, str(kit / "bench.py"), "--system", system, "--case", case]
-    command += ["--systems-file", str(systems), "--dur", str(seconds), "--limit", "240"]
+    if case in OWN_CASES:
+        command = [sys.executable, str(Path(__file__).with_name("wire.py")), "--kit", str(kit)]
+        command += ["--system", system, "--case", case, "--seconds", str(seconds)]
+    else:
+        command = [sys.executable, str(kit / "bench.py"), "--system", system, "--case", case]
+        command += ["--systems-file", str(systems), "--dur", str(seconds), "--limit", "240"]
     if conns:
         command += ["--conns", ",".join(map(str, conns))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-__all__ = ["SETS", "Row"]
+__all__ = ["OWN_CASES", "SETS", "Row"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ _FIRST = [
     Row("no-op requests/s, 64 connections", "noop", "rps", 64, peer="ray", at_least=50),
 ]
 
-_NOOP_PEERS = {"nginx": 0.5, "uvicorn-raw": 1.7, "ray-haproxy": 12.0, "ray": 120.0}
+# The last two are the fastest of the other peers of the kit.
+_NOOP_PEERS = {"nginx": 0.5, "uvicorn-raw": 1.7, "ray-haproxy": 12.0, "ray": 120.0, "granian-raw": 1.0, "robyn": 1.0}
 
 _NOOP = [
     Row(f"no-op ({kind}), {conns} connections", case, "rps", conns, peer=peer, at_least=bar)
@@ -78,4 +79,16 @@ _PATH = [
     Row("memory, one no-op app", "mem", "pss_mb", at_most=60, unit="MB PSS"),
 ]
 
-SETS: dict[str, list[Row]] = {"first": _FIRST, "path": _PATH}
+# Measured by wire.py: the kit has no cases for them.
+_WIRE = [
+    Row("FastAPI ingress, the same app", "fastapi", "rps", 64, peer="uvicorn", at_least=1.8),
+    Row("FastAPI ingress, the same app", "fastapi", "rps", 64, peer="ray-haproxy", at_least=3.0),
+    Row("WebSocket echo, messages/s", "websocket", "rps", 64, peer="uvicorn", at_least=2.0),
+    Row("gRPC unary, a servicer of one's own", "grpc", "rps", 64, peer="ray", at_least=20.0),
+    Row("10,000 idle connections, each", "idle", "bytes_each", 64, at_most=8192, unit="bytes"),
+    Row("p50 of an active one, beside that without them", "idle", "p50_ratio", 64, at_most=1.1, unit="x"),
+    Row("200 streams of 5 ms ticks, p99 from one to the next", "ticks", "gap_p99_ms", 64, at_most=10, unit="ms"),
+]
+
+SETS: dict[str, list[Row]] = {"first": _FIRST, "path": _PATH, "wire": _WIRE}
+OWN_CASES = frozenset(row.case for row in _WIRE)

@@ -14,4 +14,7 @@ kit=${PENSTOCK_BENCH_KIT:-$here/../../shared/bench}
 [ -f "$kit/bench.py" ] || { echo "bench: no kit at $kit (PENSTOCK_BENCH_KIT)" >&2; exit 1; }
 home=${BENCH_HOME:-$HOME/.cache/penstock-bench}
 [ -x "$home/beast_floor" ] || bash "$kit/setup.sh"
+# The kit's uvicorn speaks no WebSocket without it.
+"$home/uvi/bin/python" -c 'import websockets' 2>/dev/null ||
+  "$home/uv/bin/uv" pip install -q -p "$home/uvi/bin/python" websockets
 exec python "$here/compare.py" --kit "$kit" "$@"

@@ -230,9 +230,9 @@ PyCall::Outcome PyCall::outcome() {
   return outcome_;
 }
 
-std::string PyCall::TakePayload() {
+nb::bytes PyCall::Payload() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return payload_;
+  return Bytes(payload_);
 }
 
 route::Failure PyCall::failure() {
@@ -398,9 +398,8 @@ void BindHandle(nb::module_& module) {
       .def(
           "outcome", [](PyCall& self) { return static_cast<int>(self.outcome()); },
           "0 pending, 1 result, 2 raised, 3 failed, 4 cancelled.")
-      .def(
-          "payload", [](PyCall& self) { return Bytes(self.TakePayload()); },
-          "The result, or with outcome 2 the exception, as the replica sent it.")
+      .def("payload", &PyCall::Payload,
+           "The result, or with outcome 2 the exception, as the replica sent it.")
       .def(
           "failure",
           [](PyCall& self) {

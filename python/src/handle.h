@@ -58,7 +58,7 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
   void SetCallback(nb::object callback);
   std::optional<std::string> PopItem();
   Outcome outcome();
-  std::string TakePayload();
+  nb::bytes Payload();
   route::Failure failure();
   std::string replica();
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ def pytest_configure() -> None:
     """Instances of tests are kept apart from those of the user who runs them, and from the shell."""
     for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PENSTOCK_ADDRESS", "RAY_ADDRESS"):
         os.environ.pop(name, None)
+    # A shell without job control starts what it puts into the background deaf to Ctrl-C, and with it
+    # whatever tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["PENSTOCK_HOME"] = tempfile.mkdtemp(prefix="pt-", dir="/tmp")  # short: it holds sockets
 
 

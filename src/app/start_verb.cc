@@ -74,7 +74,8 @@ nlohmann::json ReadReport(int fd) {
 }
 
 // What ends a process is kept for WaitFor from here on: a launcher that was told to end while its
-// node started must not leave it behind. The node inherits this and takes signals its own way.
+// node started must not leave it behind, nor its folder. The node inherits this and takes signals
+// its own way.
 sigset_t HoldSignals() {
   sigset_t held;
   ::sigemptyset(&held);
@@ -95,8 +96,8 @@ int WaitFor(int node, const sigset_t& held) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-int Run(std::vector<std::string> arguments, bool block, const std::string& folder) {
-  const sigset_t held = block ? HoldSignals() : sigset_t{};
+int Run(std::vector<std::string> arguments, bool block, const std::string& folder,
+        const sigset_t& held) {
   const Launched node = LaunchNode(std::move(arguments), !block);
   const auto report = ReadReport(node.report);
   if (!report.is_object() || !report.value("ok", false)) {
@@ -113,7 +114,7 @@ int Run(std::vector<std::string> arguments, bool block, const std::string& folde
   return block ? WaitFor(node.pid, held) : 0;
 }
 
-int StartHead(const StartFlags& flags) {
+int StartHead(const StartFlags& flags, const sigset_t& held) {
   const auto live = base::LiveInstances();
   if (!live.ok()) return Fail(live.status().message());
   for (const auto& info : *live) {
@@ -130,7 +131,7 @@ int StartHead(const StartFlags& flags) {
                      {"--metrics-export-port", std::to_string(flags.metrics_port)});
   }
   for (std::string& argument : flags.node.Arguments()) arguments.push_back(std::move(argument));
-  return Run(std::move(arguments), flags.block, paths->folder);
+  return Run(std::move(arguments), flags.block, paths->folder, held);
 }
 
 // One that no node has or had: the head's is 1. Those that died are listed too.
@@ -144,7 +145,7 @@ std::size_t NextNumber(const base::Json& nodes) {
   return highest + 1;
 }
 
-int JoinHead(const StartFlags& flags) {
+int JoinHead(const StartFlags& flags, const sigset_t& held) {
   const auto info = base::FindInstance(flags.address);
   if (!info.ok()) return Fail(info.status().message());
   const auto cluster = base::CallOnce(info->folder, "cluster.resources", {});
@@ -159,7 +160,7 @@ int JoinHead(const StartFlags& flags) {
     arguments.insert(arguments.end(), {"--node-name", "node-" + std::to_string(number)});
   }
   for (std::string& argument : flags.node.Arguments()) arguments.push_back(std::move(argument));
-  return Run(std::move(arguments), flags.block, info->folder);
+  return Run(std::move(arguments), flags.block, info->folder, held);
 }
 
 }  // namespace
@@ -186,7 +187,8 @@ void AddStart(CLI::App& root, Action& chosen) {
       }
       NodeOptions checked;
       if (Status bad = flags->node.Apply(checked); !bad.ok()) return Fail(bad.message());
-      return flags->head ? StartHead(*flags) : JoinHead(*flags);
+      const sigset_t held = flags->block ? HoldSignals() : sigset_t{};
+      return flags->head ? StartHead(*flags, held) : JoinHead(*flags, held);
     };
   });
 }

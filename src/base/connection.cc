@@ -18,6 +18,10 @@ namespace {
 constexpr std::size_t kReadSize = 64 << 10;
 // Reads per turn and connection: a firehose must not starve its neighbours.
 constexpr int kReadsPerTurn = 8;
+// Frames of a turn that takes longer than this go out before its end, so that the peer works in
+// the meantime: in a chain of processes that wait for each other's turns only one would.
+constexpr Duration kLongTurn = std::chrono::microseconds(200);
+constexpr std::uint32_t kFramesPerLook = 4;  // at the clock
 // Beyond this a turn's frames go out at once rather than grow further.
 constexpr std::size_t kFlushSize = 1 << 20;
 // A payload of this size is worth a system call of its own rather than a copy.
@@ -113,11 +117,20 @@ void Connection::Send(FrameHead head, std::string_view payload, std::string_view
   tail.append(payload);
   tail.append(more);
   unsent_ += tail.size() - before;
-  if (unsent() >= kFlushSize && !want_write_) {
+  if ((unsent() >= kFlushSize || TurnIsLong()) && !want_write_) {
     Flush();
   } else {
     loop_.AtTurnEnd(*this);
   }
+}
+
+// True when what a long turn has queued so far should leave: the peer could be at work on it.
+bool Connection::TurnIsLong() {
+  if (++frames_ % kFramesPerLook != 0) return false;
+  const TimePoint now = loop_.clock().Now();
+  if (now - std::max(flushed_, loop_.Now()) < kLongTurn) return false;
+  flushed_ = now;
+  return true;
 }
 
 void Connection::SendKept(FrameHead head, std::string_view payload, std::string_view more,

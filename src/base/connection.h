@@ -98,6 +98,7 @@ class Connection final : public FdHandler,
   bool Write(std::string_view first, std::string_view second, std::string_view third,
              std::size_t& taken);
   void Drop(std::size_t sent);
+  bool TurnIsLong();
   void WaitForRoom();
   void Flush();
   void Fail(const std::string& why);
@@ -112,6 +113,8 @@ class Connection final : public FdHandler,
   std::size_t sent_ = 0;    // of the first segment, bytes that the kernel has taken
   std::size_t unsent_ = 0;  // bytes in out_, less sent_
   bool want_write_ = false;
+  std::uint32_t frames_ = 0;             // sent, ever
+  TimePoint flushed_{};                  // because the turn was long
   bool greeted_ = false;                 // the peer's first bytes may bring its memory
   std::unique_ptr<SlotPool> pool_;       // ours, for the peer to read
   std::unique_ptr<SlotView> peer_pool_;  // the peer's

@@ -44,8 +44,8 @@ def find(replica_id: str) -> LocalDeployment:
 class _LocalRunners(Runners):
     """Threads that come back to asyncio's loop: there is no native one below it."""
 
-    def tell(self, then: Callable[[], Any]) -> None:
-        self._loop.call_soon_threadsafe(then)
+    def _post(self, task: Callable[[], Any]) -> None:
+        self._loop.call_soon_threadsafe(task)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -75,7 +75,9 @@ class ReplicaCode:
         self._servable: Any = None
         self._asgi: Optional[AsgiApp] = None
         self._user_config: Any = None
-        self._invoker: Optional[Invoker] = None
+        #: Begins a request, and ends one that nobody waits for; set by ``initialize``.
+        self.start: Callable[[_core.ReplicaCall], None]
+        self.cancel: Callable[[_core.ReplicaCall], None]
         self._runners: Optional[Runners] = None
         self._routing_stats: Optional[RoutingStats] = None
         #: Set before the agent's first step: tells routers what user code says for them.
@@ -137,7 +139,8 @@ class ReplicaCode:
         set_replica_context(context)
         self._runners = Runners(self._loop, _thread_count(context.assigned_resources))
         self._asgi = await self._make_asgi(func_or_class)
-        self._invoker = Invoker(self._loop, self._servable, self._runners, context, self._asgi)
+        invoker = Invoker(self._loop, self._servable, self._runners, context, self._asgi)
+        self.start, self.cancel = invoker.start, invoker.cancel
         if assignment["user_config"] is not None:
             await self._apply_user_config(assignment["user_config"])
         await self._check_health()
@@ -209,18 +212,6 @@ class ReplicaCode:
                 logger.exception("The application's lifespan did not end well.")
         await say_farewell(servable, "The deployment")
         await unload_all()
-
-    # ---- requests ----
-
-    def start(self, call: _core.ReplicaCall) -> None:
-        """Runs a request."""
-        assert self._invoker is not None
-        self._invoker.start(call)
-
-    def cancel(self, call: _core.ReplicaCall) -> None:
-        """Nobody waits for the request any more."""
-        assert self._invoker is not None
-        self._invoker.cancel(call)
 
     def close(self) -> None:
         """Ends the threads; one that is stuck in user code does not hold up the process."""

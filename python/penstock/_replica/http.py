@@ -13,9 +13,10 @@ from typing import Any, Optional
 from penstock import _core
 from penstock._replica.body import Receive, until_writable
 from penstock._replica.encode import to_json
+from penstock._replica.scope import make_scope
 from penstock.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-__all__ = ["Send", "respond", "respond_error", "respond_now"]
+__all__ = ["Reply", "Send", "respond", "respond_error", "whole_reply"]
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _PLAIN = (b"content-type", b"text/plain")
@@ -69,40 +70,37 @@ def _responses() -> Any:
     return sys.modules.get("starlette.responses")
 
 
-def respond_now(call: _core.ReplicaCall, result: Any) -> bool:
-    """Answers with what user code returned, unless that takes its time: then False.
+Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
 
-    TypeError for what has no form in HTTP.
+
+def whole_reply(result: Any) -> Optional[Reply]:
+    """(status, headers, body) for what user code returned; None for what takes its time to send itself.
+
+    TypeError for what has no form in HTTP. Any thread.
     """
     if isinstance(result, str):
-        call.reply(200, _AS_TEXT, result.encode(), True)
-    elif result is None:
-        call.reply(200, _AS_PLAIN, b"", True)
-    elif isinstance(result, bytes):
-        call.reply(200, _AS_PLAIN, result, True)
-    elif (responses := _responses()) is not None and isinstance(result, responses.Response):
-        return _respond_whole(call, result, responses.Response)
-    elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+        return 200, _AS_TEXT, result.encode()
+    if result is None:
+        return 200, _AS_PLAIN, b""
+    if isinstance(result, bytes):
+        return 200, _AS_PLAIN, result
+    responses = _responses()
+    if responses is not None and isinstance(result, responses.Response):
+        # One that is complete and sends itself in the ordinary way needs no ASGI.
+        if type(result).__call__ is not responses.Response.__call__ or result.background is not None:
+            return None
+        return result.status_code, result.raw_headers, bytes(result.body)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
         raise TypeError("A generator was returned: over HTTP, return a `StreamingResponse` that wraps it.")
-    else:
-        call.reply(200, _AS_JSON, to_json(result), True)
-    return True
-
-
-def _respond_whole(call: _core.ReplicaCall, response: Any, plain: Any) -> bool:
-    """A response that is complete and sends itself in the ordinary way needs no ASGI."""
-    if type(response).__call__ is not plain.__call__ or response.background is not None:
-        return False
-    call.reply(response.status_code, response.raw_headers, bytes(response.body), True)
-    return True
+    return 200, _AS_JSON, to_json(result)
 
 
 async def respond(call: _core.ReplicaCall, result: Any) -> None:
-    """As ``respond_now``, and waits for responses that send themselves."""
-    if respond_now(call, result):
+    """Answers with what user code returned. TypeError for what has no form in HTTP."""
+    reply = whole_reply(result)
+    if reply is not None:
+        call.reply(*reply, True)
         return
-    from penstock._replica.request import make_scope
-
     await result(make_scope(call), Receive(call), Send(call))
 
 

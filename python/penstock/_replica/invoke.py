@@ -20,6 +20,7 @@ from penstock._replica.asgi import AsgiApp
 from penstock._replica.eager import run_eagerly
 from penstock._replica.method import Method, find_method
 from penstock._replica.runners import Runners
+from penstock._replica.scope import make_scope, make_websocket_scope
 from penstock.serve.context import ReplicaContext, RequestContext, request_context
 
 __all__ = ["Invoker"]
@@ -49,6 +50,65 @@ class _Running:
         self.websocket = websocket  # its handler is told that the client has gone, not cancelled
 
 
+class _SyncRequest(_Running):
+    """An HTTP request on its way through a thread: called there, then ``finish`` on the loop."""
+
+    __slots__ = ("_call", "_error", "_invoker", "_method", "_reply", "_result", "_variables")
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        call: _core.ReplicaCall,
+        method: Method,
+        context: RequestContext,
+        variables: contextvars.Context,
+    ) -> None:
+        super().__init__(context, None)
+        self._invoker = invoker
+        self._call = call
+        self._method = method
+        self._variables = variables
+        self._result: Any = None
+        self._reply: Optional[http.Reply] = None
+        self._error: Optional[BaseException] = None
+
+    def __call__(self) -> None:
+        if not self._call.cancelled:
+            try:
+                self._result = result = self._variables.run(self._method.function, *self._arguments())
+                if isinstance(result, (str, bytes)) or not inspect.isawaitable(result):
+                    self._reply = http.whole_reply(result)
+            except BaseException as error:
+                self._error = error
+        self._invoker.runners.done(self.finish)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self._invoker.request(self._call),) if self._method.takes_request else ()
+
+    def finish(self) -> None:
+        """On the loop."""
+        call = self._call
+        error, self._error = self._error, None
+        if error is None and not call.cancelled and self._reply is None:
+            # In a task of its own: this is a callback, where nothing may wait.
+            self.task = self._invoker.finish_later(call, self._result, self._variables)
+            return
+        self._invoker.ended(call)
+        if error is not None:
+            self._fail(error)
+        elif self._reply is None or call.cancelled:
+            call.finish()
+        else:
+            try:
+                call.reply(*self._reply, True)
+            except Exception as malformed:  # a status or headers of user code that are none
+                self._fail(malformed)
+
+    def _fail(self, error: BaseException) -> None:
+        self._variables.run(self._invoker.log_failure, self._call, error)
+        http.respond_error(self._call, error)
+
+
 class Invoker:
     """Runs the requests of one replica. All methods on the loop's thread."""
 
@@ -62,18 +122,19 @@ class Invoker:
     ) -> None:
         self._loop = loop
         self._servable = servable
-        self._runners = runners
+        self.runners = runners
         self._app_name = replica.app_name
         self._methods: dict[str, Method] = {}
+        self._entry: Optional[Method] = None  # the one that takes requests, once it was found
         self._running: dict[_core.ReplicaCall, _Running] = {}
         self._asgi = asgi  # of @serve.ingress
 
     @functools.cached_property
-    def _http(self) -> Any:
-        """Imported by replicas that take HTTP: it brings Starlette."""
-        from penstock._replica import request
+    def request(self) -> Any:
+        """Makes the request that user code sees. Imported by replicas that take HTTP: it brings Starlette."""
+        from penstock._replica.request import LazyRequest
 
-        return request
+        return LazyRequest
 
     def _method(self, name: str) -> Method:
         method = self._methods.get(name)
@@ -97,11 +158,12 @@ class Invoker:
         elif self._asgi is not None:
             work = self._serve_asgi(self._asgi, call)
         else:
-            method = variables.run(self._http_method, call)
+            method = self._entry or variables.run(self._http_method, call)
             if method is None:
                 return
             if not method.is_async:
-                self._start_sync(call, method, context, variables)
+                self._running[call] = request = _SyncRequest(self, call, method, context, variables)
+                self.runners.submit(request)
                 return
             work = self._serve_async(call, method)
         task = run_eagerly(self._loop, work, variables)
@@ -120,13 +182,14 @@ class Invoker:
         if running.task is not None:
             running.task.cancel()
 
-    def _ended(self, call: _core.ReplicaCall) -> None:
+    def ended(self, call: _core.ReplicaCall) -> None:
+        """The request is over."""
         self._running.pop(call, None)
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Runs sync code on a thread; the slot is held until it is really done."""
         context = contextvars.copy_context()  # a copy: only one thread at a time may be in one
-        job = self._runners.run(lambda: context.run(function, *args))
+        job = self.runners.run(lambda: context.run(function, *args))
         cancelled: Optional[asyncio.CancelledError] = None
         while not job.future.done():
             try:
@@ -150,29 +213,29 @@ class Invoker:
             if method.is_generator:
                 raise TypeError(_GENERATOR_OVER_HTTP.format(method.name))
         except Exception as error:
-            self._log(call, error)
+            self.log_failure(call, error)
             http.respond_error(call, error)
             return None
+        self._entry = method
         return method
 
     async def _serve_async(self, call: _core.ReplicaCall, method: Method) -> None:
         try:
             if method.takes_request:
-                result = await method.function(self._http.LazyRequest(call))
+                result = await method.function(self.request(call))
             else:
                 result = await method.function()
-            if not http.respond_now(call, result):
-                await http.respond(call, result)
+            await http.respond(call, result)
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(call, error)
+            self.log_failure(call, error)
             http.respond_error(call, error)
         finally:
-            self._ended(call)
+            self.ended(call)
 
     async def _serve_asgi(self, app: AsgiApp, call: _core.ReplicaCall) -> None:
-        scope = self._http.make_scope(call)
+        scope = make_scope(call)
         try:
             await app(scope, body.Receive(call), http.Send(call, scope))
             if not call.replied:
@@ -180,10 +243,10 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(call, error)
+            self.log_failure(call, error)
             http.respond_error(call, error)
         finally:
-            self._ended(call)
+            self.ended(call)
 
     async def _serve_websocket(self, call: _core.ReplicaCall) -> None:
         from penstock._replica.websocket import WebSocketSession
@@ -193,58 +256,19 @@ class Invoker:
             if self._asgi is None:
                 session.refuse()
             else:
-                await self._asgi(self._http.make_websocket_scope(call), session.receive, session.send)
+                await self._asgi(make_websocket_scope(call), session.receive, session.send)
                 session.end()
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(call, error)
+            self.log_failure(call, error)
             session.fail()
         finally:
-            self._ended(call)
+            self.ended(call)
 
-    def _start_sync(
-        self, call: _core.ReplicaCall, method: Method, context: RequestContext, variables: contextvars.Context
-    ) -> None:
-        self._running[call] = _Running(context, None)
-        args = (self._http.LazyRequest(call),) if method.takes_request else ()
-
-        def work() -> None:
-            if call.cancelled:
-                self._runners.tell(lambda: self._drop(call))
-                return
-            try:
-                result = variables.run(method.function, *args)
-            except BaseException as failure:
-                error = failure
-                self._runners.tell(lambda: self._fail(call, error, variables))
-            else:
-                self._runners.tell(lambda: self._answer(call, result, variables))
-
-        self._runners.submit(work)
-
-    def _drop(self, call: _core.ReplicaCall) -> None:
-        self._ended(call)
-        call.finish()
-
-    def _fail(self, call: _core.ReplicaCall, error: BaseException, variables: contextvars.Context) -> None:
-        self._ended(call)
-        variables.run(self._log, call, error)
-        http.respond_error(call, error)
-
-    def _answer(self, call: _core.ReplicaCall, result: Any, variables: contextvars.Context) -> None:
-        """Answers with what sync code returned."""
-        if call.cancelled:
-            return self._drop(call)
-        try:
-            if not inspect.isawaitable(result) and http.respond_now(call, result):
-                return self._ended(call)
-        except Exception as error:
-            return self._fail(call, error, variables)
-        # In a task of its own: it was called from a callback, where nothing may wait.
-        running = self._running[call]
-        running.task = variables.run(self._loop.create_task, self._finish(call, result))
-        return None
+    def finish_later(self, call: _core.ReplicaCall, result: Any, variables: contextvars.Context) -> asyncio.Task[None]:
+        """Answers with what sync code returned and that takes its time."""
+        return variables.run(self._loop.create_task, self._finish(call, result))
 
     async def _finish(self, call: _core.ReplicaCall, result: Any) -> None:
         try:
@@ -254,10 +278,10 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(call, error)
+            self.log_failure(call, error)
             http.respond_error(call, error)
         finally:
-            self._ended(call)
+            self.ended(call)
 
     # ---- calls through handles ----
 
@@ -275,10 +299,10 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(call, error)
+            self.log_failure(call, error)
             _raise_at_caller(call, _wire.dump_error(error, name))
         finally:
-            self._ended(call)
+            self.ended(call)
 
     async def _call(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any], no_generator: str) -> Any:
         if method.is_generator:
@@ -313,7 +337,7 @@ class Invoker:
                 if not call.writable:
                     await body.until_writable(call)
         elif inspect.isgenerator(outcome):
-            await self._in_thread(_Pump(call, self._runners, encode).run, outcome)
+            await self._in_thread(_Pump(call, self.runners, encode).run, outcome)
         else:
             raise TypeError(no_generator.format(method.name))
 
@@ -336,12 +360,13 @@ class Invoker:
         except asyncio.CancelledError:
             call.finish()
         except BaseException as error:
-            self._log(call, error)
+            self.log_failure(call, error)
             session.fail(error)
         finally:
-            self._ended(call)
+            self.ended(call)
 
-    def _log(self, call: _core.ReplicaCall, error: BaseException) -> None:
+    def log_failure(self, call: _core.ReplicaCall, error: BaseException) -> None:
+        """User code raised. In the request's context."""
         call.note_failure(type(error).__name__)
         logger.error("Request failed.", exc_info=error)
 
@@ -360,7 +385,7 @@ class _Pump:
 
     def __init__(self, call: _core.ReplicaCall, runners: Runners, encode: Callable[[Any], bytes]) -> None:
         self._call = call
-        self._runners = runners
+        self.runners = runners
         self._encode = encode
         self._room = threading.Event()
         self._room.set()
@@ -375,7 +400,7 @@ class _Pump:
                 return
             self._room.clear()
             payload = self._encode(item)
-            self._runners.tell(lambda payload=payload: self._send(payload))  # type: ignore[misc]
+            self.runners.tell(lambda payload=payload: self._send(payload))  # type: ignore[misc]
         self._room.wait()  # the last item has been sent before the end is
 
     def _send(self, payload: bytes) -> None:

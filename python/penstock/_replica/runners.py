@@ -4,6 +4,9 @@ A thread per call would cost two hand-overs of the interpreter lock for each. So
 what is queued, call after call, as long as calls are short; a call that has not been reached
 within a millisecond, or calls that are known to take long, bring in another thread, up to the
 limit. A handler that sleeps or computes therefore delays others by a millisecond at most.
+
+What is to run and what is done is handed over in batches: the loop rings once a turn, a thread
+tells once nothing is left to run, or after half a millisecond.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import threading
 import time
 from collections import deque
 from queue import SimpleQueue
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from penstock import _process
 
@@ -23,6 +26,8 @@ _PATIENCE_S = 0.001
 # Calls of this length on average are worth a thread each.
 _LONG_S = 0.0003
 _WEIGHT = 0.1  # of the latest call in the average
+# What is done waits no longer than this for more.
+_TELL_AFTER_S = 0.0005
 
 Work = Callable[[], Any]
 
@@ -59,9 +64,11 @@ class Runners:
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         self._loop = loop
         self._limit = limit
-        self._queue: SimpleQueue[Optional[Work]] = SimpleQueue()
+        self._queue: deque[Work] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()  # for a thread that is idle: False ends it
+        self._ringing = False
         self._threads: set[threading.Thread] = set()
-        self._idle: set[threading.Thread] = set()  # wait for a call
+        self._idle: set[threading.Thread] = set()  # wait for the bell
         self._typical_s = 0.0
         self._begun = 0  # calls that a thread has taken up
         self._watching = False
@@ -71,19 +78,19 @@ class Runners:
 
     def submit(self, work: Work) -> None:
         """Runs ``work()`` on a thread, soon. It must not raise."""
-        self._queue.put(work)
-        if not self._threads or (self._typical_s > _LONG_S and self._queue.qsize() > len(self._idle)):
-            self._add_thread()
-        if not self._watching:
-            self._watching = True
-            self._loop.call_later(_PATIENCE_S, self._watch, self._begun)
+        self._queue.append(work)
+        if not self._ringing:
+            self._ringing = True
+            self._loop.call_soon(self._ring)
+
+    def done(self, then: Work) -> None:
+        """From ``work()``, as its last act: runs ``then()`` on the loop, with those of other calls."""
+        self._done.append(then)
 
     def tell(self, then: Work) -> None:
-        """From a thread: runs ``then()`` on the loop, soon. Many at once cost one wake-up."""
+        """From a thread, any time: runs ``then()`` on the loop, soon."""
         self._done.append(then)
-        if not self._telling:
-            self._telling = True
-            _process.loop().post(self._drain)
+        self._tell()
 
     def run(self, function: Callable[[], Any]) -> Job:
         """Runs ``function()`` on a thread; the job's future has its result."""
@@ -97,9 +104,9 @@ class Runners:
             except BaseException as error:
                 # A future cannot hold a StopIteration.
                 failure = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
-                self.tell(lambda: job.fail(failure))
+                self.done(lambda: job.fail(failure))
             else:
-                self.tell(lambda: job.resolve(result))
+                self.done(lambda: job.resolve(result))
 
         self.submit(work)
         return job
@@ -108,28 +115,52 @@ class Runners:
         """Ends the threads that do nothing; one that is stuck in user code is left behind."""
         self._closed = True
         for _ in self._threads:
-            self._queue.put(None)
+            self._bell.put(False)
 
     @property
     def busy(self) -> bool:
         """True while a thread lives."""
         return any(thread.is_alive() for thread in self._threads)
 
+    def _ring(self) -> None:
+        """Once for all that a turn of the loop has submitted."""
+        self._ringing = False
+        long = self._typical_s > _LONG_S  # a thread each; else one comes back in no time
+        wanted = len(self._queue) if long else 1
+        missing = wanted - len(self._idle) if long else int(not self._threads)
+        for _ in range(min(wanted, len(self._idle))):
+            self._bell.put(True)
+        while missing > 0 and self._add_thread():
+            missing -= 1
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(_PATIENCE_S, self._watch, self._begun)
+
+    def _tell(self) -> None:
+        if not self._telling and self._done:
+            self._telling = True
+            self._post(self._drain)
+
+    def _post(self, task: Work) -> None:
+        """From a thread: runs ``task()`` on the loop."""
+        _process.loop().post(task)
+
     def _drain(self) -> None:
         self._telling = False  # first: what is told from now on is told again
         while self._done:
             self._done.popleft()()
 
-    def _add_thread(self) -> None:
+    def _add_thread(self) -> bool:
         if len(self._threads) >= self._limit or self._closed:
-            return
+            return False
         thread = threading.Thread(target=self._work, name=f"request-{len(self._threads)}", daemon=True)
         self._threads.add(thread)
         thread.start()
+        return True
 
     def _watch(self, begun: int) -> None:
         """Brings in another thread when none has taken up anything since the last look."""
-        if self._queue.empty():
+        if not self._queue:
             self._watching = False
             return
         if begun == self._begun:
@@ -138,19 +169,36 @@ class Runners:
 
     def _work(self) -> None:
         thread = threading.current_thread()
-        take = self._queue.get
+        take = self._queue.popleft
         clock = time.perf_counter
+        told = 0.0
         while True:
-            self._idle.add(thread)
-            work = take()
-            self._idle.discard(thread)
-            if work is None:
-                return
+            try:
+                work = take()
+            except IndexError:
+                self._tell()
+                if not self._wait(thread):
+                    return
+                told = clock()
+                continue
             self._begun += 1
             began = clock()
             work()
-            self._typical_s += _WEIGHT * (clock() - began - self._typical_s)
             del work  # what it holds must not live until the next call
+            ended = clock()
+            self._typical_s += _WEIGHT * (ended - began - self._typical_s)
+            if ended - told > _TELL_AFTER_S:
+                self._tell()
+                told = ended
             if len(self._threads) > 1 and self._typical_s < _LONG_S:
                 self._threads.discard(thread)
+                self._tell()
                 return
+
+    def _wait(self, thread: threading.Thread) -> bool:
+        """Until the bell rings, or there is something to run; False when the thread is to end."""
+        self._idle.add(thread)
+        # Looked at after it counts as idle: what is submitted from here on rings.
+        go_on = True if self._queue else self._bell.get()
+        self._idle.discard(thread)
+        return go_on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 import weakref
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -109,10 +110,24 @@ def get_replica_context() -> ReplicaContext:
     return replica
 
 
+# Calls of one request from which on those that nobody holds any more are forgotten.
+_FIRST_PRUNE = 64
+_children_lock = threading.Lock()
+
+
 class RequestContext:
     """The request that the current code works on; copied into tasks and threads it starts."""
 
-    __slots__ = ("__weakref__", "_children", "app_name", "multiplexed_model_id", "request_id", "route", "session_id")
+    __slots__ = (
+        "__weakref__",
+        "_children",
+        "_prune_at",
+        "app_name",
+        "multiplexed_model_id",
+        "request_id",
+        "route",
+        "session_id",
+    )
 
     def __init__(
         self,
@@ -127,19 +142,24 @@ class RequestContext:
         self.app_name = app_name
         self.multiplexed_model_id = multiplexed_model_id
         self.session_id = session_id
-        self._children: Optional[weakref.WeakSet[Any]] = None
+        self._children: list[weakref.ref[Any]] = []
+        self._prune_at = _FIRST_PRUNE
 
-    @property
-    def children(self) -> weakref.WeakSet[Any]:
-        """Calls made on behalf of it, to be cancelled with it."""
-        if self._children is None:
-            self._children = weakref.WeakSet()
-        return self._children
+    def add_child(self, call: Any) -> None:
+        """Notes a call made on behalf of this request, to be cancelled with it."""
+        with _children_lock:  # threads of one request share its context
+            children = self._children
+            children.append(weakref.ref(call))
+            if len(children) > self._prune_at:
+                self._children = [child for child in children if child() is not None]
+                self._prune_at = max(_FIRST_PRUNE, 2 * len(self._children))
 
     def cancel_children(self) -> None:
         """Cancels every call that was made on behalf of this request."""
-        for child in list(self._children or ()):
-            child.cancel()
+        for child in list(self._children):
+            call = child()
+            if call is not None:
+                call.cancel_with_request()
 
 
 _NO_REQUEST: Optional[RequestContext] = None

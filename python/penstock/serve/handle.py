@@ -112,9 +112,11 @@ class _Response:
         self._lock = threading.Lock()
         self._call: Optional[_core.Call] = None  # None: an argument is still being computed
         self._error: Optional[BaseException] = None  # failed before it could start
-        self._started = threading.Event()
+        self._begun = False
+        self._later: Optional[threading.Event] = None  # set when it begins, if it begins later
         self._waiters: list[Callable[[], None]] = []
         self._was_cancelled = False
+        self._with_request = False
 
     @property
     def request_id(self) -> str:
@@ -124,8 +126,10 @@ class _Response:
     def _begin(self, call: Optional[_core.Call], error: Optional[BaseException] = None) -> None:
         with self._lock:
             self._call, self._error = call, error
+            self._begun = True
             cancelled = self._was_cancelled
-        self._started.set()
+        if self._later is not None:
+            self._later.set()
         if call is None:
             self._wake()
             return
@@ -151,7 +155,7 @@ class _Response:
             self._wake()
 
     def _wait_blocking(self, timeout_s: Optional[float]) -> bool:
-        if not self._started.wait(timeout_s):
+        if self._later is not None and not self._later.wait(timeout_s):
             return False
         return self._call is None or self._call.wait(-1 if timeout_s is None else timeout_s)
 
@@ -177,7 +181,7 @@ class _Response:
             return self._call.outcome()
         return _RAISED if self._error is not None else _PENDING
 
-    def _exception(self) -> Optional[BaseException]:
+    def _exception(self, in_task: bool = False) -> Optional[BaseException]:
         """Why there is no result, once there is an outcome."""
         if self._error is not None:
             return self._error
@@ -188,7 +192,10 @@ class _Response:
         if outcome == _FAILED:
             return _failure(self._call, self._where)
         if outcome == _CANCELLED:
-            return RequestCancelledError(self._request_id)
+            # Its request's end may come to a task as this call's end before the task itself is
+            # cancelled: the same to code that waits here.
+            ended = in_task and self._with_request
+            return asyncio.CancelledError() if ended else RequestCancelledError(self._request_id)
         return None
 
     def cancel(self) -> None:
@@ -198,6 +205,11 @@ class _Response:
             call = self._call
         if call is not None:
             call.cancel()
+
+    def cancel_with_request(self) -> None:
+        """As ``cancel``, because nobody waits for the request on whose behalf it was made."""
+        self._with_request = True
+        self.cancel()
 
     def cancelled(self) -> bool:
         """True once ``cancel`` was called before there was a result."""
@@ -226,7 +238,7 @@ class DeploymentResponse(_Response):
     """
 
     def _ready(self) -> bool:
-        return self._started.is_set() and self._outcome() != _PENDING
+        return self._begun and self._outcome() != _PENDING
 
     def result(self, timeout_s: Optional[float] = None, *, _skip_asyncio_check: bool = False) -> Any:
         """Waits for the result; raises what the method raised. TimeoutError after ``timeout_s``."""
@@ -236,8 +248,8 @@ class DeploymentResponse(_Response):
             raise TimeoutError(f"Request {self._request_id} was not done within {timeout_s} s.")
         return self._take()
 
-    def _take(self) -> Any:
-        error = self._exception()
+    def _take(self, in_task: bool = False) -> Any:
+        error = self._exception(in_task)
         if error is not None:
             raise error
         assert self._call is not None
@@ -256,7 +268,7 @@ class DeploymentResponse(_Response):
             except asyncio.CancelledError:
                 self.cancel()  # nobody else knows of this call
                 raise
-        return self._take()
+        return self._take(in_task=True)
 
     def __await__(self) -> Any:
         return self._get().__await__()
@@ -272,9 +284,9 @@ class DeploymentResponseGenerator(_Response):
     """The items of a streaming call: ``async for``, or ``for`` outside asyncio."""
 
     def _ready(self) -> bool:
-        return self._started.is_set()
+        return self._begun
 
-    def _pop(self) -> tuple[bool, Any]:
+    def _pop(self, in_task: bool = False) -> tuple[bool, Any]:
         """(True, item), or (False, None) when none has arrived yet; raises at the end."""
         if self._call is None:
             assert self._error is not None
@@ -286,7 +298,7 @@ class DeploymentResponseGenerator(_Response):
             return True, _wire.load(item)
         if outcome == _PENDING:
             return False, None
-        error = self._exception()
+        error = self._exception(in_task)
         if error is not None:
             raise error
         raise StopIteration
@@ -307,9 +319,9 @@ class DeploymentResponseGenerator(_Response):
 
     async def __anext__(self) -> Any:
         while True:
-            if self._started.is_set():
+            if self._begun:
                 try:
-                    found, item = self._pop()
+                    found, item = self._pop(in_task=True)
                 except StopIteration:
                     raise StopAsyncIteration from None
                 if found:
@@ -322,7 +334,7 @@ class DeploymentResponseGenerator(_Response):
 
     async def _wait_item(self) -> None:
         """Waits for the native call to have something: set anew for each item."""
-        if not self._started.is_set():
+        if not self._begun:
             await self._wait_async()
             return
         assert self._call is not None
@@ -501,7 +513,7 @@ class DeploymentHandle:
         request_id = context.request_id if context and context.request_id else str(uuid.uuid4())
         response = self._kinds[self._options.stream](self.deployment_id, request_id)
         if context is not None:
-            context.children.add(response)
+            context.add_child(response)
         args = tuple(map(_unwrapped, args))
         kwargs = {k: _unwrapped(v) for k, v in kwargs.items()}
         pending = [a for a in (*args, *kwargs.values()) if isinstance(a, _Response)]
@@ -544,6 +556,7 @@ class DeploymentHandle:
     ) -> None:
         if any(isinstance(p, DeploymentResponseGenerator) for p in pending):
             raise RuntimeError("Streaming deployment handle results cannot be passed to downstream handle calls.")
+        response._later = threading.Event()
         left = len(pending)
         lock = threading.Lock()
 

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from conftest import App, Deployer
 from instances import Instance, embedded
@@ -111,14 +112,28 @@ class Top(Noting):
             raise
 
 
+@serve.deployment(max_ongoing_requests=100, **QUICK)
+class Grouped(Noting):
+    """Waits in a task of a group, which hears of the request's end a few turns of the loop later."""
+
+    def __init__(self, notebook: str, gate: DeploymentHandle) -> None:
+        super().__init__(notebook)
+        self._gate = gate
+
+    async def __call__(self, request: Request) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.noted, "group", self._gate.wait.remote())
+
+
 class Tree:
     """The deployments, and what they noted."""
 
-    def __init__(self, deploy: Deployer, folder: Path) -> None:
+    def __init__(self, deploy: Deployer, folder: Path, grouped: bool = False) -> None:
         self.links: list[socket.socket] = []
         self.notebook = Notebook(folder / "notebook")
         path = self.notebook.path
-        self.app: App = deploy(Top.bind(path, Middle.bind(path, Leaf.bind(path, Gate.bind()))))
+        top = Grouped.bind(path, Gate.bind()) if grouped else None
+        self.app: App = deploy(top or Top.bind(path, Middle.bind(path, Leaf.bind(path, Gate.bind()))))
 
     def ask(self, query: str = "", **headers: str) -> socket.socket:
         """Sends a request and does not wait."""
@@ -130,7 +145,10 @@ class Tree:
 
     def until(self, how: str, levels: list[str]) -> None:
         """Until these have come to that."""
-        wait_until(lambda: sorted(self.notebook.lines(how)) == sorted(levels), f"{levels} {how}")
+        try:
+            wait_until(lambda: sorted(self.notebook.lines(how)) == sorted(levels), f"{levels} {how}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; noted: {Path(self.notebook.path).read_text()!r}") from None
 
     def check_nothing_runs(self) -> None:
         """No call waits at the gate, and none came through."""
@@ -194,4 +212,14 @@ def test_streams_of_streams(tree: Tree, timeout: str) -> None:
         assert received.startswith(b"HTTP/1.1 200 ")
         assert not received.endswith(b"0\r\n\r\n")
     tree.until("cancelled", ["top", "middle", "leaf"])
+    tree.check_nothing_runs()
+
+
+@soak
+def test_tasks_of_a_group_hear_of_it_as_a_cancellation(deploy: Deployer, tmp_path: Path) -> None:
+    tree = Tree(deploy, tmp_path, grouped=True)
+    link = tree.ask(x_request_timeout_seconds="0")
+    tree.until("begun", ["group"])
+    link.close()
+    tree.until("cancelled", ["group"])
     tree.check_nothing_runs()

@@ -102,7 +102,7 @@ class StreamingHTTPRequest:
     @functools.cached_property
     def asgi_scope(self) -> dict[str, Any]:
         """The ASGI scope."""
-        from penstock._replica.request import make_scope
+        from penstock._replica.scope import make_scope
 
         return make_scope(self._request)
 
