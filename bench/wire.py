@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
-import os
 import re
 import signal
 import statistics
@@ -24,11 +22,12 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import uvloop
+from google.protobuf.wrappers_pb2 import StringValue
 
 _APPS = Path(__file__).resolve().parent / "apps"
 _IDLE = 10_000
 _STREAMS = 200
-_MESSAGE = b"sixteen bytes ok"
+_MESSAGE = StringValue(value="sixteen bytes ok").SerializeToString()
 
 
 def _systems(kit: Any) -> dict[str, dict[str, Any]]:
@@ -101,74 +100,18 @@ def _fastapi(server: _Server, connections: int, seconds: int) -> dict[str, Any]:
     return _loaded(server, lambda: server.wrk(connections, seconds))
 
 
-class _Echo(asyncio.Protocol):
-    """A WebSocket client with one message under way."""
-
-    frame = struct.pack("!BB4x", 0x81, 0x80 | len(_MESSAGE)) + _MESSAGE  # the mask is all zeros
-    answer = struct.pack("!BB", 0x81, len(_MESSAGE)) + _MESSAGE
-
-    def __init__(self, latencies: list[float]) -> None:
-        self._latencies = latencies
-        self._got = b""
-        self._open = False
-        self._sent = 0.0
-        self.wrong: Optional[bytes] = None
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(
-            f"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-
-    def data_received(self, data: bytes) -> None:
-        self._got += data
-        if not self._open:
-            head, end, self._got = self._got.partition(b"\r\n\r\n")
-            if not end:
-                self._got = head
-                return
-            self._open = head.startswith(b"HTTP/1.1 101 ")
-            if not self._open:
-                self.wrong = head
-                return
-            self._send()
-        elif len(self._got) >= len(self.answer):
-            if self._got != self.answer:
-                self.wrong = self._got
-                return
-            self._latencies.append(time.perf_counter() - self._sent)
-            self._got = b""
-            self._send()
-
-    def _send(self) -> None:
-        self._sent = time.perf_counter()
-        self._transport.write(self.frame)
-
-
 def _websocket(server: _Server, connections: int, seconds: int) -> dict[str, Any]:
-    latencies: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        program = f"{folder}/websocket_load"
+        source = Path(__file__).with_name("websocket_load.cc")
+        subprocess.run(["g++", "-O2", "-std=c++20", "-o", program, str(source)], check=True)
+        command = [program, str(server.port), "/ws", str(connections), str(seconds)]
 
-    async def run() -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
-        clients = [
-            (await loop.create_connection(lambda: _Echo(latencies), "127.0.0.1", server.port))[1]
-            for _ in range(connections)
-        ]
-        await asyncio.sleep(1)
-        latencies.clear()
-        began = time.perf_counter()
-        await asyncio.sleep(seconds)
-        took = time.perf_counter() - began
-        wrong = [client.wrong for client in clients if client.wrong]
-        if wrong:
-            return {"error": f"{len(wrong)} of {connections}: {wrong[0]!r}"}
-        latencies.sort()
-        n = len(latencies)
-        return {"rps": n / took, "n": n, "p50_ms": latencies[n // 2] * 1e3, "p99_ms": latencies[n * 99 // 100] * 1e3}
+        def load() -> dict[str, Any]:
+            figures: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+            return figures
 
-    return _loaded(server, lambda: uvloop.run(run()))
+        return _loaded(server, load)
 
 
 def _check_grpc(port: int) -> None:

@@ -52,15 +52,16 @@ async def echo(websocket: WebSocket) -> None:
         pass
 
 
-def _same(message: bytes) -> bytes:
-    return message
-
-
 def add_servicer(servicer: Any, server: Any) -> None:
-    """A gRPC service without a schema: ``bench.Noop/Call``, bytes to bytes."""
+    """A gRPC service as protoc would write it: ``bench.Noop/Call``, a StringValue to a StringValue."""
     import grpc
+    from google.protobuf.wrappers_pb2 import StringValue
 
-    call = grpc.unary_unary_rpc_method_handler(servicer.Call, request_deserializer=_same, response_serializer=_same)
+    call = grpc.unary_unary_rpc_method_handler(
+        servicer.Call,
+        request_deserializer=StringValue.FromString,
+        response_serializer=StringValue.SerializeToString,
+    )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Noop", {"Call": call}),))
 
 
@@ -77,7 +78,7 @@ def _application(serve: Any, kind: str) -> Any:
         async def __call__(self, request: Any) -> str:
             return "ok"
 
-        async def Call(self, message: bytes) -> bytes:
+        async def Call(self, message: Any) -> Any:
             return message
 
     return (Asgi if kind == "asgi" else Noop).bind()
