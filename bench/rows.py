@@ -88,6 +88,7 @@ _WIRE = [
     Row("10,000 idle connections, each", "idle", "bytes_each", 64, at_most=8192, unit="bytes"),
     Row("p50 of an active one, beside that without them", "idle", "p50_ratio", 64, at_most=1.1, unit="x"),
     Row("200 streams of 5 ms ticks, p99 from one to the next", "ticks", "gap_p99_ms", 64, at_most=10, unit="ms"),
+    Row("kill -9 of the proxy to the next answer", "proxykill", "worst_s", 64, at_most=1.0, unit="s"),
 ]
 
 SETS: dict[str, list[Row]] = {"first": _FIRST, "path": _PATH, "wire": _WIRE}

@@ -1,6 +1,6 @@
 """Measures what the kit has no case for, and prints a line of JSON a point, as the kit does.
 
-    wire.py --kit KIT --system SYSTEM --case fastapi|websocket|grpc|idle|ticks [--conns 64] [--seconds 3]
+    wire.py --kit KIT --system SYSTEM --case fastapi|websocket|grpc|idle|ticks|proxykill [--conns 64] [--seconds 3]
 
 Systems: penstock, ray, ray-haproxy, uvicorn; all serve apps/wire.py.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import signal
+import socket
 import statistics
 import struct
 import subprocess
@@ -27,6 +29,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 _APPS = Path(__file__).resolve().parent / "apps"
 _IDLE = 10_000
 _STREAMS = 200
+_KILLS = 5
 _MESSAGE = StringValue(value="sixteen bytes ok").SerializeToString()
 
 
@@ -233,12 +236,36 @@ def _ticks(server: _Server, connections: int, seconds: int) -> dict[str, Any]:
     return _loaded(server, lambda: uvloop.run(run()))
 
 
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+            link.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return link.recv(64).startswith(b"HTTP/1.1 200 ")
+    except OSError:
+        return False
+
+
+def _proxy_killed(server: _Server, connections: int, seconds: int) -> dict[str, Any]:
+    """From kill -9 of the proxy to the next answer."""
+    took = []
+    for _ in range(_KILLS):
+        os.kill(_proxy(server), signal.SIGKILL)
+        began = time.perf_counter()
+        while not _answers(server.port):
+            if time.perf_counter() - began > 30:
+                return {"error": "no answer in 30 s"}
+            time.sleep(0.002)
+        took.append(time.perf_counter() - began)
+    return {"recovered_s": statistics.median(took), "worst_s": max(took), "n": len(took)}
+
+
 _CASES: dict[str, tuple[str, Callable[[_Server, int, int], dict[str, Any]]]] = {
     "fastapi": ("asgi", _fastapi),
     "websocket": ("asgi", _websocket),
     "grpc": ("grpc", _grpc),
     "idle": ("grpc", _idle),
     "ticks": ("asgi", _ticks),
+    "proxykill": ("grpc", _proxy_killed),
 }
 
 

@@ -29,6 +29,7 @@ _SPAN = struct.Struct("<QQ")  # place, size
 _ALIGNMENT = 64
 # Smaller buffers are pickled like the rest, in bytes.
 _LARGE_BUFFER = 32 << 10
+_NO_ARGUMENTS = _PICKLE + pickle.dumps(((), {}), protocol=5)
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 # Containers up to this length are looked into before the slower pickler is taken.
 _LOOK_INTO = 16
@@ -55,6 +56,8 @@ def dump(value: Any) -> bytes:
 
 def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """The arguments of a call."""
+    if not args and not kwargs:
+        return _NO_ARGUMENTS
     if all(map(_is_plain, args)) and all(map(_is_plain, kwargs.values())):
         return _PICKLE + pickle.dumps((args, kwargs), protocol=5)
     return _dump_any((args, kwargs))
@@ -102,6 +105,8 @@ def _load_with_buffers(data: memoryview) -> Any:
 
 def load(data: bytes) -> Any:
     """Inverse of ``dump`` and ``dump_call``. RuntimeError with the text when code that is not Python failed."""
+    if data == _NO_ARGUMENTS:
+        return (), {}
     kind = data[:1]
     if kind == _PICKLE:
         return pickle.loads(memoryview(data)[1:])

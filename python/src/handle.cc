@@ -213,15 +213,20 @@ void PyCall::SetCallback(nb::object callback) {
 
 std::optional<std::string> PyCall::PopItem() {
   std::string item;
+  std::uint32_t owed = 0;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (items_.empty()) return std::nullopt;
     item = std::move(items_.front());
     items_.pop_front();
+    owed_ += static_cast<std::uint32_t>(item.size());
+    if (owed_ >= base::kCreditStep) owed = std::exchange(owed_, 0);
   }
-  loop_->Run([self = shared_from_this(), size = item.size()] {
-    if (self->exchange_) self->exchange_->GrantCredit(static_cast<std::uint32_t>(size));
-  });
+  if (owed > 0) {
+    loop_->Run([self = shared_from_this(), owed] {
+      if (self->exchange_) self->exchange_->GrantCredit(owed);
+    });
+  }
   return item;
 }
 

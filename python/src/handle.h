@@ -91,6 +91,7 @@ class PyCall final : public route::ReplySink, public std::enable_shared_from_thi
   Outcome outcome_ = Outcome::kPending;
   std::string partial_;            // of the item that is being received
   std::deque<std::string> items_;  // complete, not taken yet
+  std::uint32_t owed_ = 0;         // bytes of items taken and not yet credited
   std::string payload_;            // result, or pickled exception
   route::Failure failure_;
   std::string replica_;

@@ -54,10 +54,17 @@ void BindLoop(nb::module_& module) {
       .def(
           "set_outside_turn_hook",
           [](PyLoop& self, nb::object hook) {
-            self.native().SetOutsideTurnHook(
-                [hook = PyRef(std::move(hook))] { WithGil([&] { hook.get()(); }); });
+            self.native().SetOutsideTurnHook([&self, hook = PyRef(std::move(hook))] {
+              if (self.OnThread()) WithGil([&] { hook.get()(); });
+            });
           },
-          nb::arg("hook"), "Called when there is something to send outside `run_once()`.")
+          nb::arg("hook"),
+          "Called when there is something to send outside `run_once()`, on the loop's thread: "
+          "another one that made it so calls `flush()`.")
+      .def(
+          "flush", [](PyLoop& self) { self.native().Flush(); },
+          "Sends what there is to send, unless a turn is under way that will. Any thread, of a "
+          "loop that has none of its own.")
       .def("on_thread", &PyLoop::OnThread)
       .def(
           "post",

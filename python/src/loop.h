@@ -1,4 +1,8 @@
 // The native event loop as Python sees it: on a thread of its own, or driven by asyncio.
+//
+// One that asyncio drives never gives up the interpreter's lock, so that the lock guards it: a
+// thread that runs user code may answer a request at once. What it finds is a loop between two
+// turns, or one whose turn has called Python, which might have answered that request just so.
 #pragma once
 
 #include <nanobind/nanobind.h>

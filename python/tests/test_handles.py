@@ -455,8 +455,9 @@ def test_inside_a_replica_the_own_application_is_meant(deploy: Deployer) -> None
 def test_options_of_a_handle(office: App) -> None:
     with pytest.raises(TypeError, match="colour"):
         office.handle.options(colour="blue")
+    office.handle.options(request_serialization="msgpack")  # of no effect, as in Ray Serve
     with pytest.raises(NotImplementedError, match="request_serialization"):
-        office.handle.options(request_serialization="msgpack")
+        office.handle.options(_by_reference=False).options(request_serialization="msgpack")
     tuned = office.handle.options(multiplexed_model_id="m3", method_name="model")
     assert tuned.remote().result() == "m3"
     assert office.handle.model.remote().result() == ""  # the first is as it was

@@ -460,8 +460,10 @@ def test_options_that_do_not_exist_or_are_not_there_yet() -> None:
     handle = DeploymentHandle("d", "a")
     with pytest.raises(TypeError):
         handle.options(use_new_handle_api=True)  # type: ignore[call-arg]
-    with pytest.raises(NotImplementedError, match="request_serialization"):
+    with pytest.raises(ValueError, match=r"request_serialization must be one of cloudpickle, .* got 'json'"):
         handle.options(request_serialization="json")
+    with pytest.raises(NotImplementedError, match="response_serialization='orjson'"):
+        handle.options(response_serialization="orjson", _by_reference=False)
 
 
 def test_a_handle_is_initialized_by_its_first_use() -> None:

@@ -132,6 +132,14 @@ void Loop::AtTurnEnd(TurnEndHandler& handler) {
   }
 }
 
+void Loop::Flush() {
+  if (in_turn_) return;
+  in_turn_ = true;
+  now_ = clock_.Now();
+  EndTurn();
+  in_turn_ = false;
+}
+
 void Loop::ForgetTurnEnd(TurnEndHandler& handler) {
   if (!std::exchange(handler.asked_, false)) return;
   std::replace(turn_end_.begin(), turn_end_.end(), &handler, static_cast<TurnEndHandler*>(nullptr));

@@ -88,6 +88,11 @@ class Loop {
   // SetOutsideTurnHook). Asking twice before it ran is asking once.
   void AtTurnEnd(TurnEndHandler& handler);
 
+  // Calls now what was asked for outside a turn, instead of in a turn of its own. Inside one there
+  // is nothing to do. Pre: whatever keeps other threads off this loop is held; see
+  // python/src/loop.h.
+  void Flush();
+
   // Withdraws the request; needed before a handler is destroyed.
   void ForgetTurnEnd(TurnEndHandler& handler);
 

@@ -25,6 +25,10 @@ inline constexpr std::size_t kBodyPiece = (64 << 10) - FrameHead::kSize;
 // the sender of a request body waits for a first credit, which also says that it was admitted.
 inline constexpr std::uint32_t kBodyWindow = 1 << 20;
 
+// What a receiver has consumed is credited once it is this much: a frame for each small message of
+// a stream would double the traffic, and the rest of the window is plenty meanwhile.
+inline constexpr std::uint32_t kCreditStep = kBodyWindow / 8;
+
 // What a peer says of itself first.
 struct Hello {
   std::uint32_t version = kProtocolVersion;

@@ -273,17 +273,19 @@ void Controller::ForgetReplica(const ReplicaId& id, const std::string& cause) {
   unsaved_.insert(id.deployment);  // its failures are counted
 }
 
+// A replica that nobody wants only has to end.
+void Controller::OnStrayEvent(const engine::ReplicaEvent& event) {
+  if (event.kind != engine::ReplicaEvent::Kind::kStopped) return;
+  const auto stray = strays_.extract(event.id);
+  if (auto* node = state_.cluster.Find(stray.mapped().node)) {
+    node->resources.GiveBack(stray.mapped().allocation);
+  }
+  place_again_ = true;
+}
+
 void Controller::OnReplicaEvent(const engine::ReplicaEvent& event) {
   using Kind = engine::ReplicaEvent::Kind;
-  if (const auto stray = strays_.find(event.id); stray != strays_.end()) {
-    if (event.kind != Kind::kStopped) return;
-    if (auto* node = state_.cluster.Find(stray->second.node)) {
-      node->resources.GiveBack(stray->second.allocation);
-    }
-    strays_.erase(stray);
-    place_again_ = true;
-    return;
-  }
+  if (strays_.contains(event.id)) return OnStrayEvent(event);
   const auto found = state_.deployments.find(event.id.deployment);
   if (found == state_.deployments.end()) return;
   Deployment& deployment = found->second;

@@ -165,6 +165,7 @@ class Controller final : public engine::EngineListener {
               const DeploymentSpec& spec);
   void ForgetMissingNodes();
   void ForgetReplica(const ReplicaId& id, const std::string& cause);
+  void OnStrayEvent(const engine::ReplicaEvent& event);
   route::RouterRoute RouterOf(const Deployment& deployment) const;
   route::DeploymentRoute RouteOf(const Deployment& deployment) const;
   std::vector<route::HttpRoute> HttpRoutes() const;

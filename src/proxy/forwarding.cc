@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/protocol.h"
 #include "proxy/server.h"
 #include "route/deployment_queue.h"
 
@@ -74,7 +75,7 @@ void Forwarding::OnCredit(std::uint32_t bytes) {
 }
 
 void Forwarding::Grant() {
-  if (owed_ == 0 || !exchange_) return;
+  if (owed_ < base::kCreditStep || !exchange_) return;
   exchange_->GrantCredit(std::exchange(owed_, 0));
 }
 

@@ -60,11 +60,12 @@ void Call::Collect(std::string_view piece) {
 
 // Lets the router send as much again.
 void Call::Credit(std::size_t bytes) {
-  if (body_ended_ || bytes == 0 || cancelled_) return;
+  owed_ += static_cast<std::uint32_t>(bytes);
+  if (body_ended_ || owed_ < base::kCreditStep || cancelled_) return;
   connection_->Send({.kind = FrameKind::kCredit,
                      .stream = stream_,
                      .ongoing = static_cast<std::uint32_t>(runtime_.ongoing())},
-                    base::EncodeCredit(static_cast<std::uint32_t>(bytes)));
+                    base::EncodeCredit(std::exchange(owed_, 0)));
 }
 
 void Call::Reply(const base::ReplyHead& head, std::string_view body, bool end, const Keep& keep) {

@@ -132,6 +132,7 @@ class Call : public std::enable_shared_from_this<Call> {
   base::RequestHead head_;
   std::string body_;
   bool body_ended_;
+  std::uint32_t owed_ = 0;  // bytes of the body taken and not yet credited
   bool collecting_ = false;
   BodySink body_sink_;
   std::size_t collected_ = 0;

@@ -44,6 +44,9 @@ def find(replica_id: str) -> LocalDeployment:
 class _LocalRunners(Runners):
     """Threads that come back to asyncio's loop: there is no native one below it."""
 
+    def _flush(self) -> None:
+        """Nothing is sent."""
+
     def _post(self, task: Callable[[], Any]) -> None:
         self._loop.call_soon_threadsafe(task)
 

@@ -51,9 +51,9 @@ class _Running:
 
 
 class _SyncRequest(_Running):
-    """An HTTP request on its way through a thread: called there, then ``finish`` on the loop."""
+    """An HTTP request for a thread, where it is answered too (see python/src/loop.h)."""
 
-    __slots__ = ("_call", "_error", "_invoker", "_method", "_reply", "_result", "_variables")
+    __slots__ = ("_call", "_invoker", "_method", "_variables")
 
     def __init__(
         self,
@@ -68,45 +68,34 @@ class _SyncRequest(_Running):
         self._call = call
         self._method = method
         self._variables = variables
-        self._result: Any = None
-        self._reply: Optional[http.Reply] = None
-        self._error: Optional[BaseException] = None
 
     def __call__(self) -> None:
-        if not self._call.cancelled:
-            try:
-                self._result = result = self._variables.run(self._method.function, *self._arguments())
-                if isinstance(result, (str, bytes)) or not inspect.isawaitable(result):
-                    self._reply = http.whole_reply(result)
-            except BaseException as error:
-                self._error = error
-        self._invoker.runners.done(self.finish)
-
-    def _arguments(self) -> tuple[Any, ...]:
-        return (self._invoker.request(self._call),) if self._method.takes_request else ()
-
-    def finish(self) -> None:
-        """On the loop."""
         call = self._call
-        error, self._error = self._error, None
-        if error is None and not call.cancelled and self._reply is None:
-            # In a task of its own: this is a callback, where nothing may wait.
-            self.task = self._invoker.finish_later(call, self._result, self._variables)
-            return
+        try:
+            if not call.cancelled and not self._answered():
+                return
+        except BaseException as error:
+            self._variables.run(self._invoker.log_failure, call, error)
+            http.respond_error(call, error)
         self._invoker.ended(call)
-        if error is not None:
-            self._fail(error)
-        elif self._reply is None or call.cancelled:
+        if call.cancelled:  # it may have been at any time: then what was said was dropped
             call.finish()
-        else:
-            try:
-                call.reply(*self._reply, True)
-            except Exception as malformed:  # a status or headers of user code that are none
-                self._fail(malformed)
 
-    def _fail(self, error: BaseException) -> None:
-        self._variables.run(self._invoker.log_failure, self._call, error)
-        http.respond_error(self._call, error)
+    def _answered(self) -> bool:
+        """Calls user code, and answers unless that takes its time."""
+        arguments = (self._invoker.request(self._call),) if self._method.takes_request else ()
+        result = self._variables.run(self._method.function, *arguments)
+        if isinstance(result, (str, bytes)) or not inspect.isawaitable(result):
+            reply = http.whole_reply(result)
+            if reply is not None:
+                self._call.reply(*reply, True)
+                return True
+        self._invoker.runners.tell(lambda: self._finish_later(result))
+        return False
+
+    def _finish_later(self, result: Any) -> None:
+        """On the loop: in a task of its own, this is a callback."""
+        self.task = self._invoker.finish_later(self._call, result, self._variables)
 
 
 class Invoker:
@@ -288,9 +277,11 @@ class Invoker:
     async def _serve_call(self, call: _core.ReplicaCall) -> None:
         name = call.method
         try:
-            args, kwargs = _wire.load(await body.whole_body(call))
+            args, kwargs = _wire.load(call.take_body() if call.body_ended else await body.whole_body(call))
             method = self._method(name)
-            if call.wants_stream:
+            if method.is_async and not call.wants_stream:
+                call.reply_result(_wire.dump(await method.function(*args, **kwargs)), False)
+            elif call.wants_stream:
                 await self._stream(call, method, args, kwargs, _wire.dump, _NO_GENERATOR)
                 call.send(b"", True)
             else:

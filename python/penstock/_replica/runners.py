@@ -5,8 +5,8 @@ what is queued, call after call, as long as calls are short; a call that has not
 within a millisecond, or calls that are known to take long, bring in another thread, up to the
 limit. A handler that sleeps or computes therefore delays others by a millisecond at most.
 
-What is to run and what is done is handed over in batches: the loop rings once a turn, a thread
-tells once nothing is left to run, or after half a millisecond.
+What is to run is handed over in batches, with one wake-up a turn of the loop. What a thread has
+done is sent, and told, once nothing is left to run, or after half a millisecond.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _PATIENCE_S = 0.001
 # Calls of this length on average are worth a thread each.
 _LONG_S = 0.0003
 _WEIGHT = 0.1  # of the latest call in the average
-# What is done waits no longer than this for more.
-_TELL_AFTER_S = 0.0005
+# What a thread has done waits no longer than this for more.
+_SEND_AFTER_S = 0.0005
 
 Work = Callable[[], Any]
 
@@ -74,10 +74,11 @@ class Runners:
         self._watching = False
         self._done: deque[Work] = deque()
         self._telling = False
+        self._owing = False  # a thread has done something since the last _send
         self._closed = False
 
     def submit(self, work: Work) -> None:
-        """Runs ``work()`` on a thread, soon. It must not raise."""
+        """Runs ``work()`` on a thread, soon. It must not raise. Answers that it gives are sent."""
         self._queue.append(work)
         if not self._ringing:
             self._ringing = True
@@ -136,6 +137,15 @@ class Runners:
             self._watching = True
             self._loop.call_later(_PATIENCE_S, self._watch, self._begun)
 
+    def _send(self) -> None:
+        """Any thread: lets out what has been done."""
+        self._owing = False  # first: what is done from now on is sent again
+        self._flush()
+        self._tell()
+
+    def _flush(self) -> None:
+        _process.loop().flush()
+
     def _tell(self) -> None:
         if not self._telling and self._done:
             self._telling = True
@@ -159,11 +169,16 @@ class Runners:
         return True
 
     def _watch(self, begun: int) -> None:
-        """Brings in another thread when none has taken up anything since the last look."""
-        if not self._queue:
+        """Brings in another thread when none has taken up anything since the last look.
+
+        And sends what one did before it took up something that takes long.
+        """
+        if self._owing:
+            self._send()
+        elif not self._queue:
             self._watching = False
             return
-        if begun == self._begun:
+        if self._queue and begun == self._begun:
             self._add_thread()
         self._loop.call_later(_PATIENCE_S, self._watch, self._begun)
 
@@ -171,28 +186,29 @@ class Runners:
         thread = threading.current_thread()
         take = self._queue.popleft
         clock = time.perf_counter
-        told = 0.0
+        sent = 0.0
         while True:
             try:
                 work = take()
             except IndexError:
-                self._tell()
+                self._send()
                 if not self._wait(thread):
                     return
-                told = clock()
+                sent = clock()
                 continue
             self._begun += 1
             began = clock()
             work()
             del work  # what it holds must not live until the next call
+            self._owing = True
             ended = clock()
             self._typical_s += _WEIGHT * (ended - began - self._typical_s)
-            if ended - told > _TELL_AFTER_S:
-                self._tell()
-                told = ended
+            if ended - sent > _SEND_AFTER_S:
+                self._send()
+                sent = ended
             if len(self._threads) > 1 and self._typical_s < _LONG_S:
                 self._threads.discard(thread)
-                self._tell()
+                self._send()
                 return
 
     def _wait(self, thread: threading.Thread) -> bool:

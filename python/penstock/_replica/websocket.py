@@ -5,11 +5,12 @@ Messages travel as in src/base/ws_message.h: a kind, a length, the data.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import Any, Optional
 
 from penstock import _core
-from penstock._replica.body import signal, until_writable
+from penstock._replica.body import until_writable
 
 __all__ = ["WebSocketSession"]
 
@@ -29,6 +30,8 @@ class WebSocketSession:
         self._connected = False  # the application has been told of the request
         self._accepted = False
         self._closed = False  # we have closed, or refused
+        self._waits: Optional[asyncio.Future[None]] = None  # `receive` does
+        call.set_on_body(self._on_body)
         self._denial: Optional[tuple[int, list[tuple[bytes, bytes]]]] = None
 
     # ---- receiving ----
@@ -45,11 +48,20 @@ class WebSocketSession:
                 return message
             piece = call.take_body()
             if piece:
+                message = None if self._bytes else self._whole(piece)
+                if message is not None:
+                    return message
                 self._bytes += piece
             elif call.cancelled or call.body_ended or call.ended:
                 return {"type": "websocket.disconnect", "code": _NORMAL if self._closed else _ABNORMAL, "reason": ""}
             else:
-                await signal(call.set_on_body)
+                self._waits = asyncio.get_running_loop().create_future()
+                await self._waits
+
+    def _on_body(self) -> None:
+        waits, self._waits = self._waits, None
+        if waits is not None and not waits.done():
+            waits.set_result(None)
 
     def _next(self) -> Optional[dict[str, Any]]:
         if len(self._bytes) < _HEAD.size:
@@ -60,6 +72,16 @@ class WebSocketSession:
             return None
         data = bytes(self._bytes[_HEAD.size : end])
         del self._bytes[:end]
+        return self._event(kind, data)
+
+    def _whole(self, piece: bytes) -> Optional[dict[str, Any]]:
+        """The message that the piece is, if it is just one: nearly always."""
+        if len(piece) < _HEAD.size:
+            return None
+        kind, size = _HEAD.unpack_from(piece)
+        return self._event(kind, piece[_HEAD.size :]) if len(piece) == _HEAD.size + size else None
+
+    def _event(self, kind: int, data: bytes) -> dict[str, Any]:
         if kind == _TEXT:
             return {"type": "websocket.receive", "text": data.decode()}
         if kind == _BINARY:

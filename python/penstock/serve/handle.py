@@ -62,6 +62,9 @@ class _HandleOptions:
     stream: bool = False
     near: bool = False  # prefers replicas of its own node
     replica: str = ""  # for this one alone
+    by_reference: bool = True
+    request_serialization: str = "cloudpickle"
+    response_serialization: str = "cloudpickle"
 
 
 _OPTION_TYPES = {
@@ -81,6 +84,19 @@ def _check_options(given: dict[str, Any]) -> None:
         value = given[name]
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"{name} must be of type {kind.__name__}, got {value!r}.")
+
+
+_SERIALIZATIONS = ("cloudpickle", "pickle", "msgpack", "orjson", "noop")
+
+
+def _check_serializations(options: _HandleOptions) -> None:
+    """As in Ray Serve they matter to calls by value alone; here everything is pickled."""
+    for name in ("request_serialization", "response_serialization"):
+        value = getattr(options, name).lower()
+        if value not in _SERIALIZATIONS:
+            raise ValueError(f"{name} must be one of {', '.join(_SERIALIZATIONS)}, got '{value}'.")
+        if not options.by_reference and value not in ("cloudpickle", "pickle"):
+            raise NotImplementedError(f"{name}='{value}' with _by_reference=False is not here: values are pickled.")
 
 
 def _unwrapped(argument: Any) -> Any:
@@ -106,17 +122,19 @@ def _failure(call: _core.Call, where: DeploymentID) -> BaseException:
 class _Response:
     """What a call and a stream of items have in common: start, wait, cancel."""
 
+    # Of each response its own, once it is set.
+    _call: Optional[_core.Call] = None  # None: an argument is still being computed
+    _error: Optional[BaseException] = None  # failed before it could start
+    _begun = False
+    _later: Optional[threading.Event] = None  # set when it begins, if it begins later
+    _was_cancelled = False
+    _with_request = False
+
     def __init__(self, where: DeploymentID, request_id: str) -> None:
         self._where = where
         self._request_id = request_id
         self._lock = threading.Lock()
-        self._call: Optional[_core.Call] = None  # None: an argument is still being computed
-        self._error: Optional[BaseException] = None  # failed before it could start
-        self._begun = False
-        self._later: Optional[threading.Event] = None  # set when it begins, if it begins later
         self._waiters: list[Callable[[], None]] = []
-        self._was_cancelled = False
-        self._with_request = False
 
     @property
     def request_id(self) -> str:
@@ -377,6 +395,7 @@ class DeploymentHandle:
     ) -> None:
         self._deployment_name = deployment_name
         self._app_name = app_name
+        self._deployment_id = DeploymentID(deployment_name, app_name)
         self._options = _options or _HandleOptions()
         self._state = _state or _HandleState()
 
@@ -393,7 +412,7 @@ class DeploymentHandle:
     @property
     def deployment_id(self) -> DeploymentID:
         """Both names."""
-        return DeploymentID(self._deployment_name, self._app_name)
+        return self._deployment_id
 
     @property
     def handle_id(self) -> str:
@@ -471,25 +490,23 @@ class DeploymentHandle:
     ) -> DeploymentHandle:
         """A handle that differs in these; the router is shared.
 
-        TypeError for a value of another type. Large arguments go by value, whatever
-        ``_by_reference`` says: there is no object store.
+        TypeError for a value of another type, ValueError for a serialization that is none. Large
+        arguments go by value, whatever ``_by_reference`` says: there is no object store.
         """
         _check_options(locals())
-        for option, value in (
-            ("request_serialization", request_serialization),
-            ("response_serialization", response_serialization),
-        ):
-            if value not in (None, "cloudpickle"):
-                raise NotImplementedError(f"{option}={value!r} is accepted by Ray Serve but not here yet.")
         changes: dict[str, Any] = {
             "method_name": method_name,
             "multiplexed_model_id": multiplexed_model_id,
             "session_id": session_id,
             "stream": stream,
             "near": _prefer_local_routing,
+            "by_reference": _by_reference,
+            "request_serialization": request_serialization,
+            "response_serialization": response_serialization,
         }
-        self._state.initialized = True
         changed = replace(self._options, **{k: v for k, v in changes.items() if v is not None})
+        _check_serializations(changed)
+        self._state.initialized = True
         return self._with(changed)
 
     def _with(self, options: _HandleOptions) -> DeploymentHandle:
@@ -511,9 +528,12 @@ class DeploymentHandle:
         self._state.initialized = True
         context = request_context.get()
         request_id = context.request_id if context and context.request_id else str(uuid.uuid4())
-        response = self._kinds[self._options.stream](self.deployment_id, request_id)
+        response = self._kinds[self._options.stream](self._deployment_id, request_id)
         if context is not None:
             context.add_child(response)
+        if not args and not kwargs:
+            self._start(response, context, args, kwargs)
+            return response
         args = tuple(map(_unwrapped, args))
         kwargs = {k: _unwrapped(v) for k, v in kwargs.items()}
         pending = [a for a in (*args, *kwargs.values()) if isinstance(a, _Response)]
