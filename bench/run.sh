@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [SET...] [--rounds N]: figures beside the peers, in the same run; compare.py lists the sets.
 # run.sh replicas: memory and time of each further replica; needs no peers.
+# run.sh build: how long a clean build takes, and a small change.
 #
 # The peers and the load generator's driver are the kit in PENSTOCK_BENCH_KIT (its README says what
 # it is); without it there is nothing to compare with.
@@ -10,6 +11,7 @@ if [ "${1:-}" = replicas ]; then
   shift
   exec python "$here/replicas.py" "$@"
 fi
+[ "${1:-}" != build ] || exec bash "$here/build.sh"
 kit=${PENSTOCK_BENCH_KIT:-$here/../../shared/bench}
 [ -f "$kit/bench.py" ] || { echo "bench: no kit at $kit (PENSTOCK_BENCH_KIT)" >&2; exit 1; }
 home=${BENCH_HOME:-$HOME/.cache/penstock-bench}
