@@ -326,8 +326,8 @@ bool Connection::Handle(Frame frame) {
     return static_cast<bool>(socket_);
   }
   WireReader reader(frame.payload);
-  const std::uint32_t slot = reader.Get<std::uint32_t>();
-  const std::uint32_t size = reader.Get<std::uint32_t>();
+  const auto slot = reader.Get<std::uint32_t>();
+  const auto size = reader.Get<std::uint32_t>();
   const auto shared = reader.ok() && peer_pool_ ? peer_pool_->At(slot, size) : std::nullopt;
   if (!shared) {
     Fail("frame in shared memory that is not there");

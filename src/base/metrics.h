@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "penstock/status.h"
@@ -53,7 +54,9 @@ class Histogram {
 
   void Observe(double value);
 
-  MetricSample Sample(std::vector<std::string> tags) const { return {tags, sum_, counts_}; }
+  MetricSample Sample(std::vector<std::string> tags) const {
+    return {std::move(tags), sum_, counts_};
+  }
 
  private:
   std::span<const double> bounds_;

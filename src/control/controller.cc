@@ -40,7 +40,7 @@ Status Controller::Recover() {
   if (RemembersShutdown(*values)) shutdown_ = ShutdownStep::kApps;
   if (const auto found = values->find(kLogging); found != values->end()) {
     logging_ = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-    if (const auto bad = config::ParseLogging(logging_).status(); !bad.ok()) return bad;
+    if (Status bad = config::ParseLogging(logging_).status(); !bad.ok()) return bad;
   }
   for (const auto& [key, value] : *values) {
     if (key.starts_with(kNodePrefix))
@@ -134,7 +134,7 @@ void Controller::StartProxy(const DoorOptions& options, FrontDoor::OnOpened done
 
 Status Controller::SetLogging(const Json& logging_config) {
   if (!logging_config.is_null()) {
-    if (const auto bad = config::ParseLogging(logging_config).status(); !bad.ok()) return bad;
+    if (Status bad = config::ParseLogging(logging_config).status(); !bad.ok()) return bad;
   }
   logging_ = logging_config;
   writes_.push_back({kLogging, logging_.is_null() ? std::nullopt : std::optional(logging_.dump())});

@@ -123,6 +123,7 @@ void Server::Publish(RouterId router, const route::RouteUpdate& update) {
 
 void Server::CollectMetrics(std::function<void(std::vector<base::MetricSource>)> done) {
   std::vector<base::Question> questions;
+  questions.reserve(metered_.size());
   for (const RouterId id : metered_) {
     questions.emplace_back([peer = peers_.at(id)](Peer::OnReply answer) {
       peer->Call("metrics.collect", {}, std::move(answer));

@@ -83,11 +83,9 @@ Status UseKey(SSL_CTX* context, const TlsOptions& options) {
 Status UseAuthorities(SSL_CTX* context, const std::string& path) {
   if (path.empty()) return {};
   if (const auto text = Read("ssl_ca_certs", path); !text.ok()) return text.status();
-  STACK_OF(X509_NAME)* names = nullptr;
-  if (::SSL_CTX_load_verify_locations(context, path.c_str(), nullptr) != 1 ||
-      (names = ::SSL_load_client_CA_file(path.c_str())) == nullptr) {
-    return Wrong("ssl_ca_certs", path, "holds no certificate in PEM form");
-  }
+  const bool loaded = ::SSL_CTX_load_verify_locations(context, path.c_str(), nullptr) == 1;
+  STACK_OF(X509_NAME)* names = loaded ? ::SSL_load_client_CA_file(path.c_str()) : nullptr;
+  if (names == nullptr) return Wrong("ssl_ca_certs", path, "holds no certificate in PEM form");
   ::SSL_CTX_set_client_CA_list(context, names);
   ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return {};
@@ -205,6 +203,7 @@ TlsSession::TlsSession(const TlsContext& context, int socket) : state_(std::make
   state_->ssl.reset(::SSL_new(context.state_->context.get()));
   BIO* bio = ::BIO_new(SocketMethod());
   PENSTOCK_CHECK(state_->ssl && bio != nullptr);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): it is OpenSSL's way to hand over a number
   ::BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(socket)));
   ::BIO_set_init(bio, 1);
   ::SSL_set_bio(state_->ssl.get(), bio, bio);

@@ -74,6 +74,7 @@ void DeploymentQueue::Apply(const DeploymentRoute& route) {
 
 void DeploymentQueue::AdoptReplicas() {
   std::vector<std::string> names;
+  names.reserve(links_.size());
   for (const auto& link : links_) names.push_back(link->route().id);
   const RouterRoute& router = route_.router;
   policy_.Adopt(router.kind, router.num_virtual_nodes, router.num_fallback_replicas,

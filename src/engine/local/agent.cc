@@ -206,6 +206,7 @@ void Agent::StopProxy(std::function<void()> done) {
 // A replica that is busy does not hold up the others: it is shown as it was.
 void Agent::CollectMetrics(const Peer::Respond& respond) {
   std::vector<base::Question> questions;
+  questions.reserve(replicas_.size());
   for (const auto& [id, replica] : replicas_) {
     questions.emplace_back([replica = replica](base::Peer::OnReply done) {
       replica->CollectMetrics(std::move(done));

@@ -86,6 +86,7 @@ void RouterProcesses::StopAll(std::function<void()> done) {
 
 std::vector<int> RouterProcesses::pids() const {
   std::vector<int> pids;
+  pids.reserve(running_.size() + ending_.size());
   for (const auto& [socket, router] : running_) pids.push_back(router->pid());
   for (const auto& [raw, router] : ending_) pids.push_back(router->pid());
   return pids;

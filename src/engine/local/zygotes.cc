@@ -116,6 +116,7 @@ bool Zygotes::forking() const {
 
 std::vector<int> Zygotes::pids() const {
   std::vector<int> pids;
+  pids.reserve(leaving_.size() + entries_.size());
   for (const auto& zygote : leaving_) pids.push_back(zygote->pid());
   for (const auto& [key, entry] : entries_) {
     if (entry.zygote) pids.push_back(entry.zygote->pid());
