@@ -2,6 +2,7 @@
 # run.sh [SET...] [--rounds N]: figures beside the peers, in the same run; compare.py lists the sets.
 # run.sh replicas: memory and time of each further replica; needs no peers.
 # run.sh build: how long a clean build takes, and a small change.
+# run.sh profile [CASE] [CONNECTIONS]: where the time of a request goes.
 #
 # The peers and the load generator's driver are the kit in PENSTOCK_BENCH_KIT (its README says what
 # it is); without it there is nothing to compare with.
@@ -11,7 +12,9 @@ if [ "${1:-}" = replicas ]; then
   shift
   exec python "$here/replicas.py" "$@"
 fi
-[ "${1:-}" != build ] || exec bash "$here/build.sh"
+if [ "${1:-}" = build ] || [ "${1:-}" = profile ]; then
+  exec bash "$here/$1.sh" "${@:2}"
+fi
 kit=${PENSTOCK_BENCH_KIT:-$here/../../shared/bench}
 [ -f "$kit/bench.py" ] || { echo "bench: no kit at $kit (PENSTOCK_BENCH_KIT)" >&2; exit 1; }
 home=${BENCH_HOME:-$HOME/.cache/penstock-bench}

@@ -29,6 +29,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 _APPS = Path(__file__).resolve().parent / "apps"
 _IDLE = 10_000
 _STREAMS = 200
+_TICKS = 200  # of each, as apps/wire.py sends them
 _KILLS = 5
 _MESSAGE = StringValue(value="sixteen bytes ok").SerializeToString()
 
@@ -197,7 +198,6 @@ class _Ticks(asyncio.Protocol):
     def __init__(self, done: asyncio.Future[list[float]]) -> None:
         self._done = done
         self._times: list[float] = []
-        self._got = b""
 
     def connection_made(self, transport: Any) -> None:
         transport.write(b"GET /ticks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -222,8 +222,8 @@ def _ticks(server: _Server, connections: int, seconds: int) -> dict[str, Any]:
             await loop.create_connection(lambda done=done: _Ticks(done), "127.0.0.1", server.port)
             streams.append(done)
         times = await asyncio.wait_for(asyncio.gather(*streams), 60)
-        if any(len(stream) != 200 for stream in times):
-            return {"error": f"a stream had {min(map(len, times))} of 200 pieces"}
+        if any(len(stream) != _TICKS for stream in times):
+            return {"error": f"a stream had {min(map(len, times))} of {_TICKS} pieces"}
         gaps = sorted(b - a for stream in times for a, b in zip(stream, stream[1:]))
         return {
             "n": sum(map(len, times)),

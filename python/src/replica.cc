@@ -130,7 +130,9 @@ void BindReplica(nb::module_& module) {
       .def("ok", &PyDone::Ok, nb::arg("facts_json") = "null")
       .def("fail", &PyDone::Fail, nb::arg("message"));
 
-  nb::class_<Call>(module, "ReplicaCall", "A request inside a replica. Loop's thread only.")
+  nb::class_<Call>(module, "ReplicaCall",
+                   "A request inside a replica. On the loop's thread, or on one that calls the "
+                   "loop's flush() when it has answered.")
       .def(
           "context",
           [](const Call& c) {

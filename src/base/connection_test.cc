@@ -59,6 +59,21 @@ TEST_F(ConnectionTest, ATurnsFramesLeaveTogether) {
   EXPECT_EQ(::recv(pair.theirs.get(), bytes, sizeof bytes, 0), 3 * (16 + 3));
 }
 
+TEST_F(ConnectionTest, ALongTurnDoesNotHoldBackItsFrames) {
+  auto pair = *MakeSocketPair();
+  const auto a = Open(std::move(pair.ours));
+  loop_->Post([&] {
+    const TimePoint begun = loop_->clock().Now();
+    while (loop_->clock().Now() < begun + milliseconds(1)) {
+    }
+    for (int i = 0; i < 4; ++i) a->Send({.kind = FrameKind::kBody}, "abc");
+    char bytes[200];
+    EXPECT_EQ(::recv(pair.theirs.get(), bytes, sizeof bytes, 0), 4 * (16 + 3));
+  });
+  loop_->RunOnce(Duration::zero());
+  EXPECT_EQ(a->unsent(), 0u);
+}
+
 TEST_F(ConnectionTest, SaysOnceWhyItEnded) {
   auto pair = *MakeSocketPair();
   const auto a = Open(std::move(pair.ours));

@@ -89,8 +89,7 @@ class Loop {
   void AtTurnEnd(TurnEndHandler& handler);
 
   // Calls now what was asked for outside a turn, instead of in a turn of its own. Inside one there
-  // is nothing to do. Pre: whatever keeps other threads off this loop is held; see
-  // python/src/loop.h.
+  // is nothing to do. On another thread only where a lock keeps it and the loop's apart.
   void Flush();
 
   // Withdraws the request; needed before a handler is destroyed.

@@ -120,6 +120,22 @@ TEST(Loop, TurnEndOutsideATurnUsesTheHookOrWakes) {
   EXPECT_EQ(flusher.calls, 2);
 }
 
+TEST(Loop, FlushCallsWhatWasAskedForOutsideATurn) {
+  const auto loop = MakeLoop();
+  loop->SetOutsideTurnHook([] {});
+  Flusher flusher;
+  loop->AtTurnEnd(flusher);
+  loop->Flush();
+  EXPECT_EQ(flusher.calls, 1);
+  loop->Post([&] {
+    loop->AtTurnEnd(flusher);
+    loop->Flush();
+    EXPECT_EQ(flusher.calls, 1) << "the turn's end is still to come";
+  });
+  loop->RunOnce(milliseconds(100));
+  EXPECT_EQ(flusher.calls, 2);
+}
+
 TEST(Loop, ForgottenTurnEndIsNotCalled) {
   const auto loop = MakeLoop();
   Flusher flusher;

@@ -58,7 +58,7 @@ void Call::Collect(std::string_view piece) {
   body_sink_(piece);
 }
 
-// Lets the router send as much again.
+// Lets the router send as much again, once it is worth a frame.
 void Call::Credit(std::size_t bytes) {
   owed_ += static_cast<std::uint32_t>(bytes);
   if (body_ended_ || owed_ < base::kCreditStep || cancelled_) return;

@@ -35,7 +35,7 @@ class Call : public std::enable_shared_from_this<Call> {
   // Method, path, headers, ...; valid as long as the call, but for Adopt.
   const base::RequestHead& head() const { return head_; }
 
-  // Takes what has arrived of the body, and lets the router send as much again.
+  // Takes what has arrived of the body, and lets the router send more, in steps of kCreditStep.
   std::string TakeBody();
 
   // Has the body gathered whole: on_body is called once, when all of it is there. What has not

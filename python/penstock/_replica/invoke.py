@@ -99,7 +99,7 @@ class _SyncRequest(_Running):
 
 
 class Invoker:
-    """Runs the requests of one replica. All methods on the loop's thread."""
+    """Runs the requests of one replica. On the loop's thread, but for what a ``_SyncRequest`` calls."""
 
     def __init__(
         self,

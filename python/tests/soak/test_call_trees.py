@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -50,12 +50,16 @@ class Noting:
         return outcome
 
 
-@serve.deployment(max_ongoing_requests=100, **QUICK)
-class Leaf(Noting):
+class Waiting(Noting):
+    """And waits at the gate."""
+
     def __init__(self, notebook: str, gate: DeploymentHandle) -> None:
         super().__init__(notebook)
         self._gate = gate
 
+
+@serve.deployment(max_ongoing_requests=100, **QUICK)
+class Leaf(Waiting):
     async def __call__(self) -> None:
         await self.noted("leaf", self._gate.wait.remote())
 
@@ -113,27 +117,26 @@ class Top(Noting):
 
 
 @serve.deployment(max_ongoing_requests=100, **QUICK)
-class Grouped(Noting):
-    """Waits in a task of a group, which hears of the request's end a few turns of the loop later."""
-
-    def __init__(self, notebook: str, gate: DeploymentHandle) -> None:
-        super().__init__(notebook)
-        self._gate = gate
+class Grouped(Waiting):
+    """In a task of a group, which hears of the request's end a few turns of the loop later."""
 
     async def __call__(self, request: Request) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self.noted, "group", self._gate.wait.remote())
 
 
+def three_levels(path: str) -> serve.Application:
+    """The usual tree."""
+    return Top.bind(path, Middle.bind(path, Leaf.bind(path, Gate.bind())))
+
+
 class Tree:
     """The deployments, and what they noted."""
 
-    def __init__(self, deploy: Deployer, folder: Path, grouped: bool = False) -> None:
+    def __init__(self, deploy: Deployer, folder: Path, make: Callable[[str], serve.Application] = three_levels) -> None:
         self.links: list[socket.socket] = []
         self.notebook = Notebook(folder / "notebook")
-        path = self.notebook.path
-        top = Grouped.bind(path, Gate.bind()) if grouped else None
-        self.app: App = deploy(top or Top.bind(path, Middle.bind(path, Leaf.bind(path, Gate.bind()))))
+        self.app: App = deploy(make(self.notebook.path))
 
     def ask(self, query: str = "", **headers: str) -> socket.socket:
         """Sends a request and does not wait."""
@@ -217,7 +220,7 @@ def test_streams_of_streams(tree: Tree, timeout: str) -> None:
 
 @soak
 def test_tasks_of_a_group_hear_of_it_as_a_cancellation(deploy: Deployer, tmp_path: Path) -> None:
-    tree = Tree(deploy, tmp_path, grouped=True)
+    tree = Tree(deploy, tmp_path, lambda path: Grouped.bind(path, Gate.bind()))
     link = tree.ask(x_request_timeout_seconds="0")
     tree.until("begun", ["group"])
     link.close()
