@@ -99,6 +99,11 @@ struct HttpParser::State {
     return std::string_view(text).substr(span.from, span.size);
   }
 
+  // llhttp looks at the method and the end of HTTP/2's preface only.
+  bool IsPreface() const {
+    return parser.http_major == 2 && parser.http_minor == 0 && View(target) == "*";
+  }
+
   void Begin() {
     text.clear();
     headers.clear();
@@ -202,7 +207,7 @@ HttpParser::Outcome HttpParser::Feed(std::string_view bytes) {
     outcome.paused = true;
     return outcome;
   }
-  if (result == HPE_PAUSED_H2_UPGRADE) {
+  if (result == HPE_PAUSED_H2_UPGRADE && state_->IsPreface()) {
     outcome.http2 = true;
     return outcome;
   }

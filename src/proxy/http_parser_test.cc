@@ -77,6 +77,19 @@ TEST_F(HttpParserTest, WhatIsNoHttp1IsRefused) {
   }
 }
 
+TEST_F(HttpParserTest, ThePrefaceOfHttp2IsOneOnlyToTheLetter) {
+  for (const auto& [preface, is] : {std::pair("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true),
+                                    std::pair("PRI * HTTP/1.0\r\n\r\nSM\r\n\r\n", false),
+                                    std::pair("PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n", false),
+                                    std::pair("PRI /x HTTP/2.0\r\n\r\nSM\r\n\r\n", false)}) {
+    Kept kept;
+    HttpParser parser(kept);
+    const auto outcome = parser.Feed(preface);
+    EXPECT_EQ(outcome.http2, is) << preface;
+    EXPECT_EQ(outcome.error_status, is ? 0 : 400) << preface;
+  }
+}
+
 TEST_F(HttpParserTest, AChunkEndsWithALineBreakAndNothingElse) {
   const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (const std::string body :

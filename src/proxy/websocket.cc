@@ -1,5 +1,6 @@
 #include "proxy/websocket.h"
 
+#include <openssl/asn1.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <wslay/wslay.h>
@@ -18,6 +19,7 @@ using base::WsMessage;
 
 constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 constexpr std::uint16_t kNoStatus = 1005;  // a close frame without a code
+constexpr std::uint16_t kNotUtf8 = 1007;
 
 std::string_view HeaderOf(const HttpHead& head, std::string_view wanted) {
   for (const auto& [name, value] : head.headers) {
@@ -29,6 +31,24 @@ std::string_view HeaderOf(const HttpHead& head, std::string_view wanted) {
 bool EqualsIgnoringCase(std::string_view text, std::string_view lower) {
   return std::equal(text.begin(), text.end(), lower.begin(), lower.end(),
                     [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+}
+
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    unsigned long ignored = 0;
+    const int n = ::UTF8_getc(reinterpret_cast<const unsigned char*>(text.data()),
+                              static_cast<int>(text.size()), &ignored);
+    if (n <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+// What is wrong with the payload of a close frame, as a code to answer; 0 for nothing. wslay
+// checks a reason as it arrives, and not when it arrives in pieces.
+std::uint16_t MistakeInClose(std::string_view payload) {
+  if (payload.size() == 1) return base::kWsProtocolError;  // half a code
+  return payload.empty() || IsUtf8(payload.substr(2)) ? 0 : kNotUtf8;
 }
 
 }  // namespace
@@ -93,8 +113,8 @@ struct WebSocket::Wslay {
     if (arg->opcode == WSLAY_BINARY_FRAME) {
       message.kind = WsKind::kBinary;
     } else if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
-      self.malformed_ = text.size() == 1;  // half a code
-      if (self.malformed_) return;
+      self.mistake_ = MistakeInClose(text);
+      if (self.mistake_ != 0) return;
       message.kind = WsKind::kClose;
       message.code = arg->status_code == 0 ? kNoStatus : arg->status_code;
       message.data = text.substr(std::min<std::size_t>(text.size(), 2));
@@ -117,7 +137,8 @@ void WebSocket::FromClient(std::string_view bytes) {
   const int outcome = ::wslay_event_recv(wslay_->context);
   input_ = {};
   if (outcome == WSLAY_ERR_NOMEM) return Fail(base::kWsServerError);
-  if (outcome != 0 || malformed_) return Fail(base::kWsProtocolError);
+  if (outcome != 0) return Fail(base::kWsProtocolError);
+  if (mistake_ != 0) return Fail(mistake_);
   Drain();
   if (client_closed() && code_ == 0) {  // closed for a mistake: the replica is to know
     code_ = ::wslay_event_get_status_code_sent(wslay_->context);

@@ -59,9 +59,9 @@ class WebSocket {
   std::string& to_replica_;
   base::WsMessageReader from_replica_;
   std::unique_ptr<Wslay> wslay_;
-  std::string_view input_;  // of the client, while FromClient runs
-  std::uint16_t code_ = 0;  // 0: nobody has closed
-  bool malformed_ = false;  // what the client sent, in a way that wslay lets pass
+  std::string_view input_;     // of the client, while FromClient runs
+  std::uint16_t code_ = 0;     // 0: nobody has closed
+  std::uint16_t mistake_ = 0;  // in what the client sent, of those that wslay lets pass
   bool failed_ = false;
 };
 

@@ -136,6 +136,20 @@ TEST_F(WebSocketTest, TextThatIsNoUtf8IsClosedWith1007) {
   EXPECT_EQ(socket_.code(), 1007);
 }
 
+// However it arrives.
+TEST_F(WebSocketTest, AReasonThatIsNoUtf8IsClosedWith1007) {
+  const std::string frame = Frame(8, Close(1000) + "\xc9ye");
+  for (std::size_t cut = 1; cut < frame.size(); ++cut) {
+    std::string to_client;
+    std::string to_replica;
+    WebSocket socket(to_client, to_replica);
+    socket.FromClient(frame.substr(0, cut));
+    socket.FromClient(frame.substr(cut));
+    EXPECT_EQ(socket.code(), 1007) << cut;
+    EXPECT_EQ(to_client, "\x88\x02" + Close(1007)) << cut;
+  }
+}
+
 TEST_F(WebSocketTest, AReplicaThatTalksNonsenseIsClosedWith1011) {
   socket_.FromReplica(std::string("\x09\0\0\0\0", 5));
   EXPECT_TRUE(socket_.closed());
