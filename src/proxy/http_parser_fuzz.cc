@@ -102,6 +102,7 @@ std::string Parse(std::string_view bytes, std::size_t step) {
       return recorder.log + "\n!";  // which limit was hit first depends on the pieces
     }
     bytes.remove_prefix(outcome.consumed);
+    if (outcome.http2) return recorder.log + "\nHTTP/2 " + std::string(bytes);
     if (outcome.paused) {
       PENSTOCK_CHECK(!recorder.in_body() && !parser.in_message());
       parser.Resume();
