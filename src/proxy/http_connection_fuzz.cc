@@ -1,6 +1,7 @@
 // Any client on a real connection of the proxy, with a replica behind it that answers in several
 // ways. Whatever the client says: replies have a head, nothing is left behind when the client is
 // gone, and the next client is served.
+#include <algorithm>
 #include <cctype>
 #include <string>
 
@@ -25,7 +26,10 @@ PENSTOCK_FUZZ(input) {
   setting.replica.manner = static_cast<Manner>(input.Byte() % kManners);
   const std::size_t step = 1 + std::size_t{input.Byte()} * 16;
   const std::string text = setting.Talk(input.rest(), std::max(step, input.rest().size() / 64));
-  const bool http2 = input.rest().starts_with("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  // Empty lines before the first request are overlooked (RFC 9112, section 2.2).
+  std::string_view first = input.rest();
+  first.remove_prefix(std::min(first.find_first_not_of("\r\n"), first.size()));
+  const bool http2 = first.starts_with("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
   PENSTOCK_CHECK(text.empty() || http2 || IsStatusLine(text));
   setting.CheckNothingIsLeft();
   setting.replica.manner = Manner::kInline;
