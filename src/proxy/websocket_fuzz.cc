@@ -75,7 +75,8 @@ bool IsMistake(std::uint16_t code) { return code == 1002 || code == kNotUtf8 || 
 // UTF-8 may be found before its frame is whole, when it comes in one piece.
 void CheckSame(const Outcome& a, const Outcome& b) {
   if (a.code == kNotUtf8 && b.code == 0) {
-    return PENSTOCK_CHECK(a.to_replica.starts_with(b.to_replica));
+    PENSTOCK_CHECK(a.to_replica.starts_with(b.to_replica));
+    return;
   }
   const bool mistaken = IsMistake(a.code) && IsMistake(b.code);
   PENSTOCK_CHECK(a.code == b.code || mistaken);
