@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # run.sh [SET...] [--rounds N]: figures beside the peers, in the same run; compare.py lists the sets.
 # run.sh replicas: memory and time of each further replica; needs no peers.
+# run.sh change: what updates, scaling and kills cost those who are served meanwhile.
+# run.sh autoscale: what a waiting-time objective costs, beside the known policies, on recorded traffic.
+# run.sh scale [ROUNDS]: what a change costs the controller of thousands of replicas.
 # run.sh build: how long a clean build takes, and a small change.
 # run.sh profile [CASE] [CONNECTIONS]: where the time of a request goes.
 #
@@ -11,6 +14,22 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ "${1:-}" = replicas ]; then
   shift
   exec python "$here/replicas.py" "$@"
+fi
+if [ "${1:-}" = change ]; then
+  shift
+  exec python "$here/change.py" --docs "$here/../docs/figures/change.md" "$@"
+fi
+if [ "${1:-}" = scale ]; then
+  cmake --build "$here/../build/wheel" --target scale_bench >/dev/null
+  page=$here/../docs/figures/scale.md
+  { printf '# What a change costs the controller\n\nPrinted by `./x bench scale`.\n\n'
+    "$here/../build/wheel/tests/scale_bench" "${@:2}" 2>/dev/null; } >"$page.new"
+  mv "$page.new" "$page"
+  exec cat "$page"
+fi
+if [ "${1:-}" = autoscale ]; then
+  shift
+  exec python "$here/autoscale.py" --docs "$here/../docs/figures/autoscale.md" "$@"
 fi
 if [ "${1:-}" = build ] || [ "${1:-}" = profile ]; then
   exec bash "$here/$1.sh" "${@:2}"

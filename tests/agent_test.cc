@@ -59,11 +59,11 @@ class AgentTest : public testing_support::LoopTest, private base::FdHandler {
 
 // The controller wants back what has just ended, before it hears that the whole node does.
 TEST_F(AgentTest, OneThatEndsTakesUpNothingNew) {
-  EXPECT_TRUE(Order("routers.run", {{"routers", Json::array()}}).ok());
+  EXPECT_TRUE(Order("code_hosts.run", {{"hosts", Json::array()}}).ok());
   bool ended = false;
   agent_->StopEverything([&] { ended = true; });
   Until([&] { return ended; });
-  for (const char* order : {"replica.start", "routers.run", "proxy.start"}) {
+  for (const char* order : {"replica.start", "code_hosts.run", "proxy.start"}) {
     EXPECT_EQ(Order(order, Json::object()).status(), Status(Code::kUnavailable, "the node ends"));
   }
 }

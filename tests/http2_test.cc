@@ -340,6 +340,17 @@ TEST_F(Http2Test, ExpectContinueIsAnswered) {
   EXPECT_EQ(client->reply(id).body, "2");
 }
 
+TEST_F(Http2Test, ABodyOfWhichNothingComesIsTimedOut) {
+  Serve({.body_timeout = std::chrono::milliseconds(30)});
+  const auto client = Connect2();
+  const auto id = client->Request("POST", "/", {}, /*body=*/true);
+  client->Send(id, "ok", false);
+  UntilSo(*client, [&] { return client->reply(id).closed; });
+  EXPECT_EQ(client->reply(id).head.at(":status"), "408");
+  EXPECT_EQ(client->reply(id).body, "Nothing of the request's body arrived for 0.03s.");
+  Until([&] { return code_.cancelled == 1; });
+}
+
 TEST_F(Http2Test, ATimeoutCancelsAndAnswers408) {
   Serve({.request_timeout_s = 0.02});
   const auto reply = Fetch2("/", {{"x-request-id", "t"}});

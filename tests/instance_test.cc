@@ -92,12 +92,15 @@ class InstanceTest : public testing::Test {
   }
 
   // Deploys the echo servable as application `app` at "/<app>", not waiting.
-  void Deploy(const std::string& app, const json& options = json::object()) {
+  void Deploy(const std::string& app, const json& options = json::object(),
+              const std::string& code_version = "") {
+    json deployment = {{"name", "Echo"}, {"options", options}};
+    if (!code_version.empty()) deployment["code_version"] = code_version;
     Call("serve.deploy", {{"name", app},
                           {"route_prefix", "/" + app},
                           {"ingress", "Echo"},
                           {"launch", {{"kind", "library"}, {"library", ECHO_LIBRARY}}},
-                          {"deployments", {{{"name", "Echo"}, {"options", options}}}}});
+                          {"deployments", json::array({deployment})}});
   }
 
   Status WaitRunning(const std::string& app) {
@@ -216,6 +219,25 @@ TEST_F(InstanceTest, TheControllerMayDieWhileTrafficGoesOn) {
   EXPECT_EQ(Get("/a/pid"), pid) << "the same process";
   Call("serve.delete", {{"app", "a"}});
   Call("serve.wait", {{"app", "a"}, {"until", "gone"}});
+}
+
+// A controller that did not hear of it, and the next one, took the replica for reconfigured.
+TEST_F(InstanceTest, AConfigurationThatWasRefusedUnheardIsAskedForAgain) {
+  StartHead();
+  Listen();
+  Deploy("a", {{"user_config", "first"}}, "v1");
+  ASSERT_TRUE(WaitRunning("a").ok());
+  // The shell's own command is not to have the pattern: it would be stopped too.
+  const std::string controller = "'[p]enstock controller --instance " + folder_ + "'";
+  Deploy("a", {{"user_config", "refuse"}}, "v1");
+  Shell("pkill -STOP -f " + controller);
+  ASSERT_TRUE(Eventually([&] { return Get("/a/refused") == "200 1"; }));
+  Shell("pkill -9 -f " + controller);
+  EXPECT_TRUE(Eventually([&] {
+    const auto status = TryCall("serve.status", {});
+    return status.ok() && status->json.at("applications").contains("a") &&
+           Deployment("a").at("status") == "DEPLOY_FAILED";
+  }));
 }
 
 // The new controller waits for the node that will not come back; routers go by what they know.

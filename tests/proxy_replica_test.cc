@@ -74,6 +74,25 @@ TEST_F(ProxyTest, TheLongestPrefixWinsAtSegmentBoundaries) {
   for (const auto& [path, app] : rows) EXPECT_THAT(Get(path), HasSubstr("\r\n\r\n" + app)) << path;
 }
 
+TEST_F(ProxyTest, ClientsWaitForAProxyThatHasNotHeardOfRoutes) {
+  Start({.route_wait = std::chrono::hours(1)});
+  const auto early = Connect();
+  early->Send("GET /nope HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  bool passed = false;
+  loop_->After(std::chrono::milliseconds(20), [&] { passed = true; });
+  Until([&] { return passed; });
+  EXPECT_EQ(early->text, "");
+  router_.Apply({.epoch = 1, .full = true, .http = {{}}});
+  server_->OnInformed();
+  UntilClosed(*early);
+  EXPECT_THAT(early->text, StartsWith("HTTP/1.1 404 "));
+}
+
+TEST_F(ProxyTest, ClientsAreToldThatNothingIsKnownWhenThatTakesTooLong) {
+  Start({.route_wait = std::chrono::milliseconds(1)});
+  EXPECT_THAT(Get("/nope"), StartsWith("HTTP/1.1 503 "));
+}
+
 TEST_F(ProxyTest, BuiltinPathsAndRefusalsHaveServesWords) {
   Start({});
   EXPECT_THAT(Get("/-/healthz"), HasSubstr("503 Service Unavailable"));
@@ -388,6 +407,47 @@ TEST_F(ProxyTest, TheTimeOfAHeadIsItsOwnAndNotThatOfABodyOrOfTheNextRequest) {
   UntilText(*client, "\r\n\r\nok");
   client->text.clear();
   UntilText(*client, "HTTP/1.1 408 ");
+}
+
+TEST_F(ProxyTest, ABodyOfWhichNothingComesIsTimedOut) {
+  Serve({.body_timeout = std::chrono::milliseconds(30)});
+  const auto collected = Connect();
+  collected->Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\no");
+  UntilClosed(*collected);
+  EXPECT_THAT(collected->text, StartsWith("HTTP/1.1 408 Request Timeout\r\n"));
+  EXPECT_THAT(collected->text, HasSubstr("connection: close\r\n"));
+  EXPECT_THAT(collected->text, HasSubstr("Nothing of the request's body arrived for 0.03s."));
+  EXPECT_TRUE(code_.calls.empty());
+  const auto unwanted = Connect();  // nobody serves it, but the connection would live on
+  unwanted->Send("POST /-/healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\no");
+  UntilClosed(*unwanted);
+  EXPECT_THAT(unwanted->text, StartsWith("HTTP/1.1 408 "));
+  const auto streamed = Connect();
+  streamed->Send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+  UntilClosed(*streamed);
+  EXPECT_THAT(streamed->text, StartsWith("HTTP/1.1 408 "));
+  Until([&] { return code_.cancelled == 1; });
+}
+
+TEST_F(ProxyTest, ABodyMayTakeItsTimePieceByPieceAndBesideAReply) {
+  Serve({.body_timeout = std::chrono::milliseconds(500)});
+  const auto client = Connect();
+  client->Send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (int piece = 0; piece < 4; ++piece) {
+    client->Send("1\r\nx\r\n");
+    const auto from = loop_->Now();
+    Until([&] { return loop_->Now() - from > std::chrono::milliseconds(150); });
+  }
+  Until([&] { return code_.calls.size() == 1; });
+  EXPECT_EQ(client->text, "");
+  code_.calls[0]->Reply({.status = 200}, "first", /*end=*/false);
+  const auto other = Connect();  // its time-out shows that the time has passed
+  other->Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\no");
+  UntilClosed(*other);
+  EXPECT_FALSE(client->closed);
+  client->Send("0\r\n\r\n");
+  code_.calls[0]->Send("last", /*end=*/true);
+  UntilText(*client, "last\r\n0\r\n\r\n");
 }
 
 TEST_F(ProxyTest, AHeaderThatCarriesALineBreakIsDropped) {

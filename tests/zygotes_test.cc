@@ -50,8 +50,10 @@ class ZygotesTest : public testing_support::LoopTest {
 
   void Ask(const ZygoteKey& key, std::function<void(const Result<int>&)> then) {
     const auto null = [] { return base::UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)); };
-    zygotes_.Fork(key, {.environment = {}, .control = null(), .log = null(), .folder = null()},
-                  [then = std::move(then)](const Result<int>& pid, TimePoint) { then(pid); });
+    zygotes_.Fork(
+        key,
+        {.environment = {}, .control = null(), .log = null(), .folder = null(), .page = null()},
+        [then = std::move(then)](const Result<int>& pid, TimePoint) { then(pid); });
   }
 
   NodeContext context_;

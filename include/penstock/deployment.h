@@ -11,6 +11,24 @@
 
 namespace penstock {
 
+// A policy of the user's: Python code, in a process of its own.
+struct AutoscalingPolicySpec {
+  std::string policy_function;       // import path of a function or class
+  std::string policy_kwargs = "{}";  // a JSON object, for a class's constructor
+
+  friend bool operator==(const AutoscalingPolicySpec&, const AutoscalingPolicySpec&) = default;
+};
+
+// The policy of autoscaling_config that sizes for a waiting-time objective, and the objective.
+inline constexpr const char* kSloPolicy = "penstock:slo";
+struct SloSpec {
+  double waiting_objective_s = 1;   // a request shall start within so long; (0, 600]
+  double attainment = 0.95;         // for this share of them; [0.5, 0.9999]
+  std::optional<double> startup_s;  // of a replica; absent: learned. (0, 3600]
+
+  friend bool operator==(const SloSpec&, const SloSpec&) = default;
+};
+
 // How a deployment follows its traffic (behaviour specification, 5.1).
 struct AutoscalingSpec {
   // How the load of the look-back window becomes one number.
@@ -31,6 +49,8 @@ struct AutoscalingSpec {
   double downscale_delay_s = 600;                   // >= 0
   std::optional<double> downscale_to_zero_delay_s;  // >= 0; absent: downscale_delay_s
   Aggregation aggregation_function = Aggregation::kMean;
+  std::optional<AutoscalingPolicySpec> policy;  // absent: the default one
+  std::optional<SloSpec> slo;                   // "penstock:slo"; then there is no `policy`
 
   // upscaling_factor, else upscale_smoothing_factor, else smoothing_factor.
   double UpscaleGain() const;
@@ -70,6 +90,32 @@ struct ReplicaResources {
   RuntimeEnv runtime_env;
 
   friend bool operator==(const ReplicaResources&, const ReplicaResources&) = default;
+};
+
+// How bundles that are reserved together are spread over nodes.
+enum class GroupStrategy {
+  kPack,         // as few nodes as there is a way
+  kSpread,       // as many
+  kStrictPack,   // one node, or wait
+  kStrictSpread  // a node each, or wait
+};
+
+// What is reserved for each replica: its placement group.
+struct PlacementGroupSpec {
+  std::vector<std::map<std::string, double>> bundles;  // never empty; it runs in the first
+  GroupStrategy strategy = GroupStrategy::kPack;
+  // None, or one for each bundle.
+  std::vector<std::map<std::string, std::string>> label_selectors;
+
+  friend bool operator==(const PlacementGroupSpec&, const PlacementGroupSpec&) = default;
+};
+
+// Replicas that are placed, fail and end together.
+struct GangSpec {
+  int gang_size = 1;                              // >= 1; replicas
+  GroupStrategy strategy = GroupStrategy::kPack;  // or kSpread
+
+  friend bool operator==(const GangSpec&, const GangSpec&) = default;
 };
 
 // What a caller is told when the queue is full.
@@ -129,11 +175,14 @@ struct DeploymentSpec {
   double health_check_timeout_s = 30;        // > 0
   int max_constructor_retry_count = 20;      // > 0
   double rolling_update_percentage = 0.2;    // (0, 1]
-  int max_surge_percent = 0;                 // 0..100
+  int max_surge_percent = 0;                 // 0..100; what a rollout may have beyond its target
+  bool auto_surge = false;                   // max_surge_percent="auto": a wave, where it has room
   std::optional<int> max_replicas_per_node;  // 1..100
   std::optional<AutoscalingSpec> autoscaling;
   RequestRouterSpec request_router;
   ReplicaResources replica_resources;
+  std::optional<PlacementGroupSpec> placement_group;
+  std::optional<GangSpec> gang;
 
   friend bool operator==(const DeploymentSpec&, const DeploymentSpec&) = default;
 };

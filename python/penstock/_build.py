@@ -59,8 +59,12 @@ class BuiltApp:
             self._docs_path = ingress.docs_path
         digest = self._keep(code)
         launch = {"kind": "python", "code": digest}
-        if deployment._router_class is not None:
-            launch["router_code"] = self._keep(self._dump(deployment._router_class))
+        for key, decider in (
+            ("router_code", deployment._deciders.router),
+            ("policy_code", deployment._deciders.policy),
+        ):
+            if decider is not None:
+                launch[key] = self._keep(self._dump(decider))
         self._deployments.append({"name": name, "options": self._options(deployment), "launch": launch})
         return name
 

@@ -1,7 +1,7 @@
 """``python -m penstock._zygote FD``: the warm process that an agent has replicas forked from.
 
 It has imported what every replica needs, and waits for packets on its socket. Each brings the
-descriptors of a request, a control socket, a log and a folder, and is answered with the id of a
+descriptors of a request, a control socket, a log, a folder and a page, and is answered with the id of a
 process that is the agent's child. A fork copies one thread and what all of them held; so there is
 one thread only, which is looked at before every fork.
 """
@@ -24,7 +24,7 @@ from penstock import _core
 
 __all__ = ["main"]
 
-_DESCRIPTORS = 4
+_DESCRIPTORS = 5
 _CONTROL_FD = 3  # in a replica
 _MARK = "PENSTOCK_REPLICA"
 _AT_START = ("sitecustomize", "usercustomize")  # an interpreter imports these where it finds them
@@ -39,6 +39,7 @@ class _Request(NamedTuple):
     control: int
     log: int
     folder: int
+    page: int
 
 
 class _Refusal(Exception):
@@ -201,7 +202,7 @@ def _serve(sock: socket.socket) -> Optional[_Request]:
             answer = {"why_not": str(refusal), "ends": ends}
         except OSError as error:
             answer = {"why_not": str(error), "ends": False}
-        for descriptor in (request.control, request.log, request.folder):
+        for descriptor in (request.control, request.log, request.folder, request.page):
             os.close(descriptor)
         sock.send(json.dumps(answer).encode())
         if ends:
@@ -231,6 +232,7 @@ def _become(request: _Request, agent: int) -> int:
     for descriptor in (request.control, request.log, request.folder):
         os.close(descriptor)
     _set_environment(request.variables)
+    os.environ["PENSTOCK_PAGE_FD"] = str(request.page)
     sys.argv = [str(replica.__file__)]
     own = 0 if getattr(sys.flags, "safe_path", False) else 1
     sys.path[:own] = [os.getcwd()] * own + request.import_folders

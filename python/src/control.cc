@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "autoscale/policy.h"
 #include "base/call_once.h"
 #include "base/instance.h"
 #include "config/actor_options.h"
@@ -81,6 +82,22 @@ void BindControl(nb::module_& module) {
       "check_autoscaling",
       [](const std::string& options) { Unwrap(config::ParseAutoscaling(Parse(options))); },
       nb::arg("options_json"), "ValueError for an autoscaling_config out of range.");
+  module.def(
+      "wanted_replicas",
+      [](const std::string& options, int running, int target, double requests) {
+        return autoscale::Wanted(Unwrap(config::ParseAutoscaling(Parse(options))),
+                                 {.running = running, .target = target, .requests = requests});
+      },
+      nb::arg("autoscaling_config_json"), nb::arg("running"), nb::arg("target"),
+      nb::arg("requests"),
+      "What the default policy wants before gains, delays and bounds. ValueError.");
+  module.def(
+      "is_custom_policy",
+      [](const std::string& options) {
+        return Unwrap(config::ParseAutoscaling(Parse(options))).policy.has_value();
+      },
+      nb::arg("autoscaling_config_json"),
+      "True when an autoscaling_config names a policy of the user's; ValueError when it is wrong.");
   module.def(
       "check_http_options",
       [](const std::string& options) { Unwrap(config::ParseHttpOptions(Parse(options))); },

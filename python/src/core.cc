@@ -2,6 +2,7 @@
 #include "control.h"
 #include "handle.h"
 #include "loop.h"
+#include "policy_host.h"
 #include "process.h"
 #include "replica.h"
 #include "router_host.h"
@@ -14,6 +15,7 @@ NB_MODULE(_core, module) {
   penstock::python::BindHandle(module);
   penstock::python::BindReplica(module);
   penstock::python::BindRouterHost(module);
+  penstock::python::BindPolicyHost(module);
   penstock::python::BindControl(module);
   penstock::python::BindProcess(module);
 }

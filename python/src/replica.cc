@@ -109,11 +109,14 @@ void PythonCode::Shutdown(Done done) {
   WithGil([&] { code_.get().attr("shutdown")(DoneObject(std::move(done))); });
 }
 
-PyHost::PyHost(std::shared_ptr<PyLoop> loop, int control_fd, nb::object code, nb::object on_exit)
+PyHost::PyHost(std::shared_ptr<PyLoop> loop, int control_fd, int page_fd, nb::object code,
+               nb::object on_exit, nb::object describe)
     : loop_(std::move(loop)),
       code_(std::move(code)),
-      host_(loop_->native(), base::UniqueFd(control_fd), code_,
-            [on_exit = PyRef(std::move(on_exit))] { WithGil([&] { on_exit.get()(); }); }) {}
+      host_(loop_->native(), base::UniqueFd(control_fd),
+            Unwrap(base::ProgressPage::Open(base::UniqueFd(page_fd))), code_,
+            [on_exit = PyRef(std::move(on_exit))] { WithGil([&] { on_exit.get()(); }); }),
+      sampler_(*host_.page(), std::move(describe)) {}
 
 void PyHost::AnnounceModels(std::vector<std::string> models) {
   loop_->Run([this, models = std::move(models)] { host_.runtime().SetModels(models); });
@@ -241,8 +244,9 @@ void BindReplica(nb::module_& module) {
       "The inverse, of at most `limit` bytes. ValueError for what is not so compressed.");
 
   nb::class_<PyHost>(module, "ReplicaHost", "A replica's runtime with Python code in it.")
-      .def(nb::init<std::shared_ptr<PyLoop>, int, nb::object, nb::object>(), nb::arg("loop"),
-           nb::arg("control_fd"), nb::arg("code"), nb::arg("on_exit"))
+      .def(nb::init<std::shared_ptr<PyLoop>, int, int, nb::object, nb::object, nb::object>(),
+           nb::arg("loop"), nb::arg("control_fd"), nb::arg("page_fd"), nb::arg("code"),
+           nb::arg("on_exit"), nb::arg("describe"))
       .def("announce_models", &PyHost::AnnounceModels, nb::arg("models"),
            "Tells routers which models are here or being loaded.")
       .def(

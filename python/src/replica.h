@@ -11,6 +11,7 @@
 #include "replica/call.h"
 #include "replica/host.h"
 #include "replica/user_code.h"
+#include "sampler.h"
 
 namespace penstock::python {
 
@@ -46,7 +47,9 @@ class PythonCode final : public replica::UserCode {
 // A replica's runtime with Python code in it.
 class PyHost {
  public:
-  PyHost(std::shared_ptr<PyLoop> loop, int control_fd, nb::object code, nb::object on_exit);
+  // `describe()` says what the main thread does, in words.
+  PyHost(std::shared_ptr<PyLoop> loop, int control_fd, int page_fd, nb::object code,
+         nb::object on_exit, nb::object describe);
 
   // Tells routers which models are here or being loaded. Any thread.
   void AnnounceModels(std::vector<std::string> models);
@@ -58,6 +61,7 @@ class PyHost {
   std::shared_ptr<PyLoop> loop_;
   PythonCode code_;
   replica::Host host_;
+  Sampler sampler_;
 };
 
 void BindReplica(nb::module_& module);

@@ -45,24 +45,10 @@ class Tunable:
 
 # ---- refused by name ----
 
-ONE = [{"CPU": 1}]
-
 REFUSED: dict[str, dict[str, Any]] = {
-    "placement_group_bundles": {"placement_group_bundles": ONE},
-    "placement_group_strategy": {
-        "placement_group_bundles": ONE,
-        "placement_group_strategy": "SPREAD",
-    },
-    "placement_group_bundle_label_selector": {
-        "placement_group_bundles": ONE,
-        "placement_group_bundle_label_selector": [{"zone": "a"}],
-    },
-    "gang_scheduling_config": {"gang_scheduling_config": {"gang_size": 1}},
     "deployment_actors": {"deployment_actors": [{"name": "cache", "actor_class": "m:C"}]},
-    "max_surge_percent": {"max_surge_percent": 50},
 }
 REFUSED_IN_PART: dict[str, dict[str, Any]] = {
-    "autoscaling_config.policy": {"autoscaling_config": {"policy": {"policy_function": "my_module:my_policy"}}},
     "runtime_env['pip']": {"ray_actor_options": {"runtime_env": {"pip": ["torch"]}}},
     "runtime_env['container']": {"ray_actor_options": {"runtime_env": {"container": {}}}},
 }
@@ -121,6 +107,11 @@ def test_no_option_is_forgotten() -> None:
         "autoscaling_config": "test_guide_scaling",
         "ray_actor_options": "test_guide_resources",
         "max_replicas_per_node": "test_guide_resources.test_max_replicas_per_node",
+        "placement_group_bundles": "test_groups",
+        "placement_group_strategy": "test_groups",
+        "placement_group_bundle_label_selector": "deployment_options_test, place_group_test",
+        "gang_scheduling_config": "test_groups",
+        "max_surge_percent": "test_groups",
         "max_constructor_retry_count": "test_bad_input.test_a_constructor_that_raises_fails_...",
     }
     here = {

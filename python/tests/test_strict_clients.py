@@ -23,7 +23,7 @@ from wsproto.frame_protocol import CloseReason
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[Instance]:
-    with embedded(http_options={"request_head_timeout_s": 0.5}, num_cpus=8) as running:
+    with embedded(http_options={"request_head_timeout_s": 0.5, "request_body_timeout_s": 0.5}, num_cpus=8) as running:
         yield running
 
 
@@ -261,6 +261,12 @@ def test_http_1_0(mirror: App, path: str, keep: bytes) -> None:
     assert [reply.body for reply in replies] == ([b"old", b"end"] if goes_on else [b"old"])
     assert all("transfer-encoding" not in reply.headers for reply in replies)
     assert replies[-1].headers["connection"] == "close"
+
+
+def test_a_body_that_stops_is_a_408(mirror: App) -> None:
+    (reply,) = _parsed(_raw(mirror, b"POST /APP/echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx"), ["POST"])
+    assert (reply.status, reply.headers["connection"]) == (408, "close")
+    assert reply.body == b"Nothing of the request's body arrived for 0.5s."
 
 
 def test_a_head_that_trickles_is_a_408(mirror: App) -> None:

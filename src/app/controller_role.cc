@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "control/controller.h"
+#include "control/policy_links.h"
 #include "control/server.h"
 #include "control/store.h"
 #include "engine/local/local_engine.h"
@@ -50,8 +51,11 @@ int RunController(const ControllerRoleOptions& role) {
   }
   auto loop = base::Loop::Create();
   if (!loop.ok()) return Fail(loop.status());
-  auto store = control::OpenSqliteStore(paths.database());
+  auto store = control::OpenSqliteStore(paths.database(), (*loop)->clock().UnixSeconds());
   if (!store.ok()) return Fail(store.status());
+  if (!store->replaced.empty()) {
+    base::LogError("state_database_replaced", {{"why", store->replaced}});
+  }
   engine::local::LocalEngine engine;
   base::Random random;
   const auto slow_s = SlowStartup_s(base::AllEnv());
@@ -62,11 +66,13 @@ int RunController(const ControllerRoleOptions& role) {
       AgentsOf(engine));
   const std::string pack = base::GetEnv("RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY",
                                         base::GetEnv("RAY_SERVE_USE_COMPACT_SCHEDULING_STRATEGY"));
+  control::PolicyLinks policies(**loop);
   control::Controller controller(
-      {(*loop)->clock(), engine, **store, server, random},
+      {(*loop)->clock(), engine, *store->store, server, random, &policies},
       {.placement =
            control::PolicyFrom(pack, base::GetEnv("RAY_SERVE_HIGH_PRIORITY_CUSTOM_RESOURCES")),
-       .sockets = paths.sockets()});
+       .sockets = paths.sockets(),
+       .store_lost = store->replaced});
   if (Status bad = controller.Recover(); !bad.ok()) return Fail(bad);
   if (Status bad = server.Listen(controller); !bad.ok()) return Fail(bad);
   const monitor::InstanceLabels labels{

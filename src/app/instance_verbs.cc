@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "app/choose_instance.h"
 #include "app/status_text.h"
 #include "app/verbs.h"
 #include "base/call_once.h"
-#include "base/environment.h"
 #include "base/fd.h"
 #include "base/instance.h"
 
@@ -63,24 +63,8 @@ int Stop(const std::string& address) {
   return 0;
 }
 
-// The named instance, the started one, or the only embedded one.
-Result<base::InstanceInfo> Choose(const std::string& address) {
-  const std::string named = address.empty() ? base::GetEnv("PENSTOCK_ADDRESS") : address;
-  auto info = base::FindInstance(named);
-  if (info.ok() || !named.empty()) return info;
-  const auto live = base::LiveInstances();
-  if (!live.ok()) return live.status();
-  if (live->size() == 1) return live->front();
-  if (live->size() > 1) {
-    std::string all;
-    for (const auto& one : *live) all += "\n  " + one.Address();
-    return Status(Code::kNotFound, "several scripts run an instance; say --address:" + all);
-  }
-  return info;
-}
-
 int ShowStatus(const std::string& address, bool json) {
-  const auto info = Choose(address);
+  const auto info = ChooseInstance(address);
   if (!info.ok()) return Fail("status", info.status().message());
   const auto serve = base::CallOnce(info->folder, "serve.status", {});
   const auto cluster = base::CallOnce(info->folder, "cluster.resources", {});

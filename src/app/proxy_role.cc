@@ -28,6 +28,9 @@
 namespace penstock::app {
 namespace {
 
+// A controller that takes longer to say what there is, is not waited for.
+constexpr Duration kRouteWait = std::chrono::seconds(5);
+
 constexpr int kListenerDescriptor = 3;
 constexpr int kGrpcDescriptor = 4;
 
@@ -99,6 +102,7 @@ proxy::ServerOptions ServerOptionsFrom(const config::HttpOptions& http,
           .request_timeout_s = http.request_timeout_s,
           .keep_alive_timeout = FromSeconds(http.keep_alive_timeout_s),
           .head_timeout = FromSeconds(http.request_head_timeout_s),
+          .body_timeout = FromSeconds(http.request_body_timeout_s),
           .max_body_bytes = http.max_body_bytes,
           .access_log = paths.logs() + "/proxy_access.log",
           .node = ip,
@@ -180,6 +184,7 @@ int RunProxy(const ProxyRoleOptions& role) {
                return SetLogging(*serving, params.json.at("logging_config"), paths);
              }
              subscribed->OnNotice(method, params.json);
+             if (router.informed()) serving->OnInformed();
            },
        .on_call =
            [&](const std::string& method, const base::Message&,
@@ -190,6 +195,7 @@ int RunProxy(const ProxyRoleOptions& role) {
   subscribed = &subscription;
   proxy::ServerOptions options = ServerOptionsFrom(*http, paths, role.ip);
   options.tls = *tls;
+  options.route_wait = kRouteWait;
   proxy::Server server(**loop, base::UniqueFd(kListenerDescriptor), router, std::move(options));
   serving = &server;
   const Termination termination(**loop);

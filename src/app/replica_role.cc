@@ -4,6 +4,7 @@
 #include "app/roles.h"
 #include "base/environment.h"
 #include "base/loop.h"
+#include "base/progress_page.h"
 #include "replica/host.h"
 #include "replica/library_code.h"
 
@@ -20,8 +21,15 @@ int RunReplica() {
     std::fprintf(stderr, "penstock replica: started by hand? PENSTOCK_CONTROL_FD is not set\n");
     return 2;
   }
+  auto page = base::ProgressPage::Open(
+      base::UniqueFd(std::atoi(base::GetEnv("PENSTOCK_PAGE_FD", "-1").c_str())));
+  if (!page.ok()) {
+    std::fprintf(stderr, "penstock replica: %s\n", page.status().message().c_str());
+    return 1;
+  }
   replica::LibraryCode code;
-  const replica::Host host(**loop, base::UniqueFd(control), code, [&] { (*loop)->Stop(); });
+  const replica::Host host(**loop, base::UniqueFd(control), *std::move(page), code,
+                           [&] { (*loop)->Stop(); });
   (*loop)->Run();
   return 0;
 }

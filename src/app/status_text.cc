@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <vector>
 
 namespace penstock::app {
@@ -113,6 +114,7 @@ std::string NodesText(const Json& cluster) {
       table.Note(name + " (gone)");
       continue;
     }
+    if (node.value("draining", false)) name += " (draining)";
     for (const auto& [resource, total] : node.at("total").items()) {
       if (resource.starts_with("node:")) continue;
       const double free = node.at("free").value(resource, 0.0);
@@ -138,6 +140,20 @@ std::string NodeName(const Json& cluster, const Json& id) {
   return "-";
 }
 
+// "busy since 12:00:05 UTC: predict (model.py:7)"; "" of one that is healthy.
+std::string HealthText(const Json& replica) {
+  const Json health = replica.value("health", Json::object());
+  const std::string state = health.value("state", "healthy");
+  if (!health.contains("since_s")) return "";
+  const auto since = static_cast<std::time_t>(health.at("since_s").get<double>());
+  std::tm parts{};
+  std::array<char, 16> time{};
+  ::gmtime_r(&since, &parts);
+  std::strftime(time.data(), time.size(), "%H:%M:%S", &parts);
+  const std::string doing = health.value("doing", "");
+  return state + " since " + time.data() + " UTC" + (doing.empty() ? "" : ": " + doing);
+}
+
 std::string ReplicasText(const Json& deployment, const Json& cluster) {
   Table table;
   table.Row({"REPLICA", "STATE", "NODE", "PID", "ASSIGNED", "DEVICES", "VARIABLES"});
@@ -150,6 +166,7 @@ std::string ReplicasText(const Json& deployment, const Json& cluster) {
     if (replica.contains("pending")) {
       table.Note("  waits: " + replica.at("pending").value("reason", ""));
     }
+    if (const std::string health = HealthText(replica); !health.empty()) table.Note("  " + health);
   }
   return table.Text("      ");
 }
@@ -158,6 +175,9 @@ std::string ReplicasText(const Json& deployment, const Json& cluster) {
 
 std::string StatusText(const Json& serve, const Json& cluster) {
   std::string text = NodesText(cluster);
+  if (const std::string notice = serve.value("notice", ""); !notice.empty()) {
+    text += "\nNOTICE: " + notice + "\n";
+  }
   for (const auto& [node, status] : serve.at("proxies").items()) {
     text += "\nproxy on " + NodeName(cluster, node) + ": " + status.get<std::string>();
     const std::string address = serve.value("proxy_addresses", Json::object()).value(node, "");

@@ -81,6 +81,17 @@ TEST(StatusText, SaysWhatEachReplicaGotAndWhy) {
   EXPECT_NE(text.find("  waits: needs 1 GPU\n"), std::string::npos) << text;
 }
 
+TEST(StatusText, SaysSinceWhenAReplicaIsBusyAndWithWhat) {
+  Json replica = Running();
+  replica["health"] = {{"state", "busy"}, {"since_s", 86400.0 + 3723.5}, {"doing", "f (m.py:7)"}};
+  const Json cluster = {{"nodes", {Node("head", true)}}};
+  std::string text = StatusText(Serve({replica}, "/a"), cluster);
+  EXPECT_NE(text.find("  busy since 01:02:03 UTC: f (m.py:7)\n"), std::string::npos) << text;
+  replica["health"] = {{"state", "healthy"}};
+  text = StatusText(Serve({replica}, "/a"), cluster);
+  EXPECT_EQ(text.find("since"), std::string::npos) << text;
+}
+
 TEST(StatusText, MarksNodesThatAreGone) {
   const std::string text = StatusText(Serve({}, nullptr), {{"nodes", {Node("n2", false)}}});
   EXPECT_NE(text.find("n2 (gone)\n"), std::string::npos) << text;

@@ -11,9 +11,13 @@ using Action = std::function<int()>;
 
 void AddStart(CLI::App& root, Action& chosen);
 void AddStop(CLI::App& root, Action& chosen);
+void AddDrain(CLI::App& root, Action& chosen);
 void AddStatus(CLI::App& root, Action& chosen);
+void AddExplain(CLI::App& root, Action& chosen);
 void AddPython(CLI::App& root, Action& chosen);
 void AddShim(CLI::App& root, Action& chosen);
+void AddAutoscale(CLI::App& root, Action& chosen);
+void AddSimulate(CLI::App& root, Action& chosen);
 
 // The roles that Penstock starts by itself; hidden from the help.
 void AddRoles(CLI::App& root, Action& chosen);

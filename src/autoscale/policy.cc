@@ -11,11 +11,15 @@ constexpr Duration kDelaySlack = std::chrono::microseconds(1);
 
 int CeilCount(double value) { return static_cast<int>(std::ceil(value)); }
 
-int Desired(const AutoscalingSpec& spec, const Load& load) {
+// The order of operations is Serve's: another one rounds differently at whole numbers.
+double Raw(const AutoscalingSpec& spec, const Load& load) {
   if (load.running == 0) return load.target;
-  // The order of operations is Serve's: another one rounds differently at whole numbers.
-  const double ratio = load.requests / (spec.target_ongoing_requests * load.running);
-  const double raw = load.running * ratio;
+  return load.running * (load.requests / (spec.target_ongoing_requests * load.running));
+}
+
+// `raw` moved from what runs by the gain of its direction.
+int Desired(const AutoscalingSpec& spec, const Load& load, double raw) {
+  if (load.running == 0) return std::max(0, CeilCount(raw));
   const double delta = raw - load.running;
   const double gain = delta > 0 ? spec.UpscaleGain() : spec.DownscaleGain();
   int desired = CeilCount(load.running + gain * delta);
@@ -50,25 +54,43 @@ Delayed HoldBack(const AutoscalingSpec& spec, int desired, int target, DelayStat
 
 }  // namespace
 
+int Bounded(const AutoscalingSpec& spec, int n) {
+  return std::max(spec.min_replicas, std::min(spec.max_replicas, n));
+}
+
+int WholeGangs(int n, int gang_size) { return (n + gang_size - 1) / gang_size * gang_size; }
+
+double Wanted(const AutoscalingSpec& spec, const Load& load) {
+  if (IsColdStart(load)) return std::max(CeilCount(spec.UpscaleGain()), load.target);
+  return Raw(spec, load);
+}
+
+bool IsColdStart(const Load& load) { return load.running == 0 && load.requests > 0; }
+
 Decision Decide(const AutoscalingSpec& spec, const Load& load, const DelayState& state,
                 TimePoint now) {
+  return DecideFor(spec, load, Raw(spec, load), state, now);
+}
+
+Decision DecideFor(const AutoscalingSpec& spec, const Load& load, double wanted,
+                   const DelayState& state, TimePoint now) {
   Decision decision{.state = state};
-  const auto clamp = [&](int n) {
-    return std::max(spec.min_replicas, std::min(spec.max_replicas, n));
-  };
-  if (load.running == 0 && load.requests > 0) {
+  const auto clamp = [&](int n) { return Bounded(spec, WholeGangs(n, load.gang_size)); };
+  if (IsColdStart(load)) {
     decision.desired = std::max(CeilCount(spec.UpscaleGain()), load.target);
     decision.rule = "cold_start";
     decision.target = clamp(decision.desired);
     return decision;
   }
-  decision.desired = Desired(spec, load);
+  decision.desired = Desired(spec, load, wanted);
   if (load.running == 0 && decision.desired > 0) {
     decision.rule = "starting";
     decision.target = clamp(decision.desired);
     return decision;
   }
-  const Delayed delayed = HoldBack(spec, decision.desired, load.target, state, now);
+  // The last gang goes to sleep as the last replica does.
+  const bool last_gang = spec.min_replicas == 0 && load.target == load.gang_size;
+  const Delayed delayed = HoldBack(spec, decision.desired, last_gang ? 1 : load.target, state, now);
   decision.state = delayed.state;
   decision.rule = delayed.rule;
   decision.target = clamp(delayed.count);
@@ -78,8 +100,7 @@ Decision Decide(const AutoscalingSpec& spec, const Load& load, const DelayState&
 }
 
 int InitialTarget(const AutoscalingSpec& spec, int current) {
-  return std::max(spec.min_replicas,
-                  std::min(spec.max_replicas, spec.initial_replicas.value_or(current)));
+  return Bounded(spec, spec.initial_replicas.value_or(current));
 }
 
 int AtCapacity(int n, double capacity) {

@@ -23,6 +23,7 @@ struct Load {
   int running = 0;      // replicas that take requests
   int target = 0;       // replicas wanted so far
   double requests = 0;  // running and queued, aggregated over the look-back period
+  int gang_size = 1;    // targets are multiples of it
 };
 
 struct Decision {
@@ -39,6 +40,23 @@ struct Decision {
 // gain of its direction, delayed, and clamped to [min_replicas, max_replicas].
 Decision Decide(const AutoscalingSpec& spec, const Load& load, const DelayState& state,
                 TimePoint now);
+
+// What the default policy wants before gains, delays and bounds; at a cold start what decides.
+double Wanted(const AutoscalingSpec& spec, const Load& load);
+
+// The same for a policy of the user's that wants `wanted` replicas: gains, delays, the cold start
+// and the bounds are around it (behaviour specification, 5.7).
+Decision DecideFor(const AutoscalingSpec& spec, const Load& load, double wanted,
+                   const DelayState& state, TimePoint now);
+
+// `n` replicas as whole gangs: the next multiple of `gang_size` (behaviour specification, 5.4).
+int WholeGangs(int n, int gang_size);
+
+// `n` within [min_replicas, max_replicas].
+int Bounded(const AutoscalingSpec& spec, int n);
+
+// True when nothing runs and something waits: then no policy is asked.
+bool IsColdStart(const Load& load);
 
 // The count to start with: initial_replicas when set, else `current`, within the bounds.
 int InitialTarget(const AutoscalingSpec& spec, int current);

@@ -160,6 +160,39 @@ TEST(Delays, ASteadyTickForgets) {
   EXPECT_EQ(steady.due, kNever);
 }
 
+TEST(Gangs, ATargetIsAWholeNumberOfThem) {
+  AutoscalingSpec spec = Table({.max_replicas = 12});
+  const auto target = [&](int running, double requests) {
+    return Decide(spec,
+                  {.running = running, .target = running, .requests = requests, .gang_size = 3}, {},
+                  At(0))
+        .target;
+  };
+  EXPECT_EQ(target(3, 8), 6) << "4 replicas are 2 gangs";
+  EXPECT_EQ(target(3, 6), 3);
+  EXPECT_EQ(target(9, 2), 3);
+  EXPECT_EQ(target(3, 100), 12);
+}
+
+TEST(Gangs, TheLastOneGoesToSleepAsTheLastReplicaDoes) {
+  AutoscalingSpec spec{.min_replicas = 0, .max_replicas = 8};
+  spec.downscale_delay_s = 60;
+  spec.downscale_to_zero_delay_s = 120;
+  DelayState state;
+  int target = 4;
+  std::vector<std::pair<int, int>> trace;
+  for (const int second : {0, 60, 61, 180, 181}) {
+    const Decision decision =
+        Decide(spec, {.running = target, .target = target, .requests = 0, .gang_size = 2}, state,
+               At(second));
+    target = decision.target;
+    state = decision.state;
+    trace.emplace_back(second, target);
+  }
+  EXPECT_EQ(trace,
+            (std::vector<std::pair<int, int>>{{0, 4}, {60, 2}, {61, 2}, {180, 2}, {181, 0}}));
+}
+
 TEST(ColdStart, IsNotDelayed) {
   AutoscalingSpec spec = Held(30, 60);
   spec.min_replicas = 0;

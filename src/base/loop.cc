@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/progress_page.h"
 #include "penstock/check.h"
 
 namespace penstock::base {
@@ -155,6 +156,7 @@ void Loop::RunOnce(Duration wait) {
   const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, Milliseconds(wait));
   in_turn_ = true;
   now_ = clock_.Now();
+  if (page_ != nullptr) page_->NoteTurn(now_);
   ready_.clear();
   for (int i = 0; i < count; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];

@@ -25,6 +25,8 @@
 
 namespace penstock::base {
 
+class ProgressPage;
+
 // Called when a watched descriptor is ready. `events` are EPOLLIN, EPOLLOUT, EPOLLHUP, ...
 class FdHandler {
  public:
@@ -103,6 +105,9 @@ class Loop {
   // from it; without a hook the loop wakes itself.
   void SetOutsideTurnHook(Task hook) { outside_turn_ = std::move(hook); }
 
+  // Notes each turn there from now on; nullptr: no longer. It outlives the loop, or that.
+  void NoteTurnsIn(ProgressPage* page) { page_ = page; }
+
   // One turn; waits at most `wait` for something to do.
   void RunOnce(Duration wait);
 
@@ -147,6 +152,7 @@ class Loop {
   std::vector<TurnEndHandler*> turn_end_;
   std::vector<std::shared_ptr<void>> disposed_;
   Task outside_turn_;
+  ProgressPage* page_ = nullptr;
   bool in_turn_ = false;
   bool running_ = false;
 };

@@ -1,6 +1,7 @@
 #include "base/process.h"
 
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sstream>
@@ -32,7 +33,22 @@ std::uint64_t StartOf(int pid) {
   return 0;
 }
 
+Duration Read(clockid_t clock) {
+  timespec time{};
+  if (::clock_gettime(clock, &time) != 0) return {};
+  return std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec);
+}
+
 }  // namespace
+
+Duration CpuTime(int pid) {
+  clockid_t clock{};
+  return ::clock_getcpuclockid(pid, &clock) == 0 ? Read(clock) : Duration();
+}
+
+Duration CpuTimeOfOtherThreads() {
+  return Read(CLOCK_PROCESS_CPUTIME_ID) - Read(CLOCK_THREAD_CPUTIME_ID);
+}
 
 Process Process::WithId(int pid) {
   const std::uint64_t started = StartOf(pid);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/fd.h"
+#include "penstock/units.h"
 
 namespace penstock::base {
 
@@ -20,6 +21,13 @@ struct Process {
   // A pidfd of it; empty when it has ended. What is sent through it reaches nobody else.
   UniqueFd Open() const;
 };
+
+// What all threads of a process have used of the CPUs, those that ended too; zero when there is no
+// such process.
+Duration CpuTime(int pid);
+
+// The same of this process without the calling thread.
+Duration CpuTimeOfOtherThreads();
 
 // Sends a signal through a pidfd.
 void SignalThrough(const UniqueFd& pidfd, int signal);

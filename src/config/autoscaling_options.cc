@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "config/fields.h"
 
@@ -110,6 +111,71 @@ Status ReadAggregation(const Json& options, AutoscalingSpec& spec) {
   return {};
 }
 
+// The names under which Ray Serve's own default is known; what follows the last '.' or ':'.
+bool IsDefaultPolicy(std::string_view path) {
+  const std::string_view name = path.substr(path.find_last_of(".:") + 1);
+  return name == "default_autoscaling_policy" || name == "replica_queue_length_autoscaling_policy";
+}
+
+Status ReadSlo(const Json& kwargs, SloSpec& slo) {
+  const std::string path = Path("policy.policy_kwargs");
+  if (!kwargs.is_object()) return FieldError(path, "Input should be a valid dictionary", kwargs);
+  const auto range = [](double above, double most) {
+    return Range{.least = above, .above_least = true, .most = most};
+  };
+  for (const auto& [name, value] : kwargs.items()) {
+    const bool startup = name == "startup_s";
+    if (startup && value.is_null()) continue;  // learned
+    if (name == "attainment") {
+      const auto share = NumberField(path + "." + name, value, {.least = 0.5, .most = 0.9999});
+      if (!share.ok()) return share.status();
+      slo.attainment = *share;
+    } else if (startup || name == "waiting_objective_s") {
+      const auto seconds = NumberField(path + "." + name, value, range(0, startup ? 3600 : 600));
+      if (!seconds.ok()) return seconds.status();
+      (startup ? slo.startup_s.emplace() : slo.waiting_objective_s) = *seconds;
+    } else {
+      return FieldError(
+          path, "'" + name + "' is none of 'waiting_objective_s', 'attainment', 'startup_s'",
+          kwargs);
+    }
+  }
+  return {};
+}
+
+Status ReadPolicy(const Json& options, AutoscalingSpec& spec) {
+  if (!Has(options, "policy")) return {};
+  const Json& given = options.at("policy");
+  // Its name alone is enough; Ray Serve has no policy that is named so.
+  const Json policy = given == kSloPolicy ? Json{{"policy_function", given}} : given;
+  if (!policy.is_object()) {
+    return FieldError(Path("policy"), "Input should be a valid dictionary or AutoscalingPolicy",
+                      policy);
+  }
+  if (!Has(policy, "policy_function")) return {};  // the default
+  auto path = TextField(Path("policy.policy_function"), policy.at("policy_function"));
+  if (!path.ok()) return path.status();
+  if (IsDefaultPolicy(*path)) return {};
+  if (*path == kSloPolicy) {
+    return ReadSlo(Has(policy, "policy_kwargs") ? policy.at("policy_kwargs") : Json::object(),
+                   spec.slo.emplace());
+  }
+  if (path->find_first_of(":.") == std::string::npos) {
+    return FieldError(Path("policy.policy_function"),
+                      "must be an import path of the form 'module:function' or 'module.function'",
+                      policy.at("policy_function"));
+  }
+  spec.policy.emplace();
+  spec.policy->policy_function = *std::move(path);
+  if (!Has(policy, "policy_kwargs")) return {};
+  const Json& kwargs = policy.at("policy_kwargs");
+  if (!kwargs.is_object()) {
+    return FieldError(Path("policy.policy_kwargs"), "Input should be a valid dictionary", kwargs);
+  }
+  spec.policy->policy_kwargs = kwargs.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return {};
+}
+
 std::string Counted(const char* name, int n) {
   return std::string(name) + " (" + std::to_string(n) + ")";
 }
@@ -143,8 +209,8 @@ Result<AutoscalingSpec> ParseAutoscaling(const Json& options) {
                       options);
   }
   AutoscalingSpec spec;
-  for (Status bad :
-       {ReadNumbers(options, spec), ReadCounts(options, spec), ReadAggregation(options, spec)}) {
+  for (Status bad : {ReadNumbers(options, spec), ReadCounts(options, spec),
+                     ReadAggregation(options, spec), ReadPolicy(options, spec)}) {
     if (!bad.ok()) return bad;
   }
   if (Status bad = CheckOrder(spec); !bad.ok()) return bad;

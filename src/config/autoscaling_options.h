@@ -9,7 +9,7 @@
 namespace penstock::config {
 
 // Checks ranges and the order min <= initial <= max. Unknown keys are ignored, as Ray Serve does.
-// kInvalidArgument naming the field. `policy` is kept by the caller: it is code, not a number.
+// kInvalidArgument naming the field.
 Result<AutoscalingSpec> ParseAutoscaling(const nlohmann::json& options);
 
 // What num_replicas="auto" stands for: min 1, max 100, target 2, with the keys of `options` over

@@ -61,29 +61,18 @@ constexpr std::array<std::string_view, 12> kOthers{
     "gang_scheduling_config",   "deployment_actors"};
 
 // Accepted by Ray Serve; not acted upon here yet.
-constexpr std::array<std::string_view, 6> kNotYet{
-    "deployment_actors",       "gang_scheduling_config",
-    "max_surge_percent",       "placement_group_bundle_label_selector",
-    "placement_group_bundles", "placement_group_strategy"};
-
-// The names under which Ray Serve's own default is known; what follows the last '.' or ':'.
-constexpr std::string_view kDefaultPolicy = "default_autoscaling_policy";
-constexpr std::string_view kDefaultPolicyOldName = "replica_queue_length_autoscaling_policy";
-
-// True when `object` names, under `key`, something else than one of `ours`.
-bool IsOther(const Json& object, const char* key, std::initializer_list<std::string_view> ours) {
-  if (!object.is_object() || !Has(object, key)) return false;
-  if (!object.at(key).is_string()) return true;
-  const auto& text = object.at(key).get_ref<const std::string&>();
-  const std::string_view name = std::string_view(text).substr(text.find_last_of(".:") + 1);
-  return std::find(ours.begin(), ours.end(), name) == ours.end();
-}
+constexpr std::array<std::string_view, 1> kNotYet{"deployment_actors"};
 
 bool Known(std::string_view name) {
   const auto named = [&](const auto& option) { return name == option.name; };
   return std::any_of(std::begin(kWholes), std::end(kWholes), named) ||
          std::any_of(std::begin(kNumbers), std::end(kNumbers), named) ||
          std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end();
+}
+
+// max_surge_percent="auto".
+bool IsAutoSurge(const WholeOption& option, const Json& value) {
+  return option.field == &DeploymentSpec::max_surge_percent && value == "auto";
 }
 
 Status CheckQueued(const Json& value, std::int64_t n) {
@@ -96,7 +85,7 @@ Status CheckQueued(const Json& value, std::int64_t n) {
 Status CoerceWholes(Json& call) {
   for (const WholeOption& option : kWholes) {
     const auto found = call.find(option.name);
-    if (found == call.end()) continue;
+    if (found == call.end() || IsAutoSurge(option, *found)) continue;
     const auto n = WholeField(option.name, *found, option.range);
     if (!n.ok()) return n.status();
     if (std::string_view(option.name) == "max_queued_requests") {
@@ -152,7 +141,7 @@ Status CheckNested(const Json& call) {
         check("logging_config", [](const Json& v) { return ParseLogging(v).status(); }),
         check("request_router_config",
               [](const Json& v) { return ParseRequestRouter(v).status(); }),
-        check("gang_scheduling_config", CheckGang),
+        check("gang_scheduling_config", [](const Json& v) { return ParseGang(v).status(); }),
         check("deployment_actors", CheckDeploymentActors)}) {
     if (!bad.ok()) return bad;
   }
@@ -161,14 +150,13 @@ Status CheckNested(const Json& call) {
 
 Status CheckGangCombination(const Json& merged) {
   if (!Has(merged, "gang_scheduling_config")) return {};
-  const Json& gang = merged.at("gang_scheduling_config");
-  const auto gang_size = WholeField("gang_scheduling_config.gang_size", gang.at("gang_size"), {});
-  if (!gang_size.ok()) return gang_size.status();
-  const std::int64_t size = *gang_size;
+  const auto gang = ParseGang(merged.at("gang_scheduling_config"));
+  if (!gang.ok()) return gang.status();
   const auto replicas = merged.value("num_replicas", std::int64_t{1});
-  if (!Has(merged, "autoscaling_config") && replicas % size != 0) {
+  if (!Has(merged, "autoscaling_config") && replicas % gang->gang_size != 0) {
     return InvalidArgument("num_replicas (" + std::to_string(replicas) +
-                           ") must be a multiple of gang_size (" + std::to_string(size) + ").");
+                           ") must be a multiple of gang_size (" + std::to_string(gang->gang_size) +
+                           ").");
   }
   for (const char* option : {"max_replicas_per_node", "placement_group_strategy"}) {
     if (!Has(merged, option)) continue;
@@ -188,6 +176,10 @@ Status CheckCombination(const Json& merged) {
 Status ReadPlain(const Json& merged, DeploymentSpec& spec) {
   for (const WholeOption& option : kWholes) {
     if (!Has(merged, option.name)) continue;
+    if (IsAutoSurge(option, merged.at(option.name))) {
+      spec.auto_surge = true;
+      continue;
+    }
     const auto n = WholeField(option.name, merged.at(option.name), option.range);
     if (!n.ok()) return n.status();
     spec.*option.field = static_cast<int>(*n);
@@ -225,6 +217,10 @@ Status ReadNested(const Json& merged, DeploymentSpec& spec) {
   if (bad.ok() && Has(merged, "max_replicas_per_node")) {
     bad = Assign(ParseMaxReplicasPerNode(merged.at("max_replicas_per_node")),
                  spec.max_replicas_per_node);
+  }
+  if (bad.ok()) bad = Assign(ParsePlacementGroup(merged), spec.placement_group);
+  if (bad.ok() && Has(merged, "gang_scheduling_config")) {
+    bad = Assign(ParseGang(merged.at("gang_scheduling_config")), spec.gang);
   }
   const Json actor = merged.value("ray_actor_options", Json());
   if (bad.ok()) bad = Assign(ParseActorOptions(actor), spec.replica_resources);
@@ -275,10 +271,6 @@ std::vector<std::string> NotActedUpon(const Json& merged) {
   for (const auto name : kNotYet) {
     const std::string key(name);
     if (Has(merged, key.c_str()) && merged.at(key) != 0) names.push_back(key);
-  }
-  const Json policy = merged.value("autoscaling_config", Json::object()).value("policy", Json());
-  if (IsOther(policy, "policy_function", {kDefaultPolicy, kDefaultPolicyOldName})) {
-    names.emplace_back("autoscaling_config.policy");
   }
   return names;
 }

@@ -12,7 +12,9 @@ namespace {
 std::string Outcome(const Json& call) {
   const auto merged = MergeOptions(Json::object(), call);
   if (merged.ok()) return merged->dump();
-  const char* error = merged.status().code() == Code::kWrongType ? "TypeError: " : "ValueError: ";
+  const char* error = "ValueError: ";
+  if (merged.status().code() == Code::kWrongType) error = "TypeError: ";
+  if (merged.status().code() == Code::kUnimplemented) error = "NotImplementedError: ";
   return error + merged.status().message();
 }
 
@@ -84,6 +86,8 @@ TEST(DeploymentOptions, EverythingReachesTheSpec) {
               {"runtime_env",
                {{"env_vars", {{"A", "1"}}}, {"working_dir", "/w"}, {"py_modules", {"/m"}}}}}}});
   EXPECT_EQ(spec.max_surge_percent, 50);
+  EXPECT_FALSE(spec.auto_surge);
+  EXPECT_TRUE(Spec({{"max_surge_percent", "auto"}}).auto_surge);
   EXPECT_EQ(spec.max_replicas_per_node, 2);
   EXPECT_EQ(spec.backpressure.status_code, 429);
   EXPECT_EQ(spec.backpressure.retry_after_s, 1.2);
@@ -167,6 +171,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"surge",
                 {{"max_surge_percent", 101}},
                 "ValueError: max_surge_percent: Input should be less than or equal to 100"},
+        Refusal{"surge_word",
+                {{"max_surge_percent", "some"}},
+                "ValueError: max_surge_percent: Input should be a valid integer"},
         Refusal{"per_node_zero",
                 {{"max_replicas_per_node", 0}},
                 "ValueError: Invalid max_replicas_per_node 0. Valid values are None or an integer "
@@ -304,23 +311,78 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"actor_named_by_number",
                 {{"deployment_actors", {{{"name", 1}}}}},
                 "ValueError: deployment_actors.name: Input should be a valid string, got 1"},
+        Refusal{
+            "bundle_label_of_a_wrong_kind",
+            {{"placement_group_bundles", {{{"CPU", 1}}}},
+             {"placement_group_bundle_label_selector", {1}}},
+            "ValueError: placement_group_bundle_label_selector: must be a list of dictionaries, "
+            "got 1"},
+        Refusal{"gang_strategy",
+                {{"gang_scheduling_config",
+                  {{"gang_size", 1}, {"gang_placement_strategy", "STRICT_PACK"}}}},
+                "ValueError: gang_scheduling_config.gang_placement_strategy: Input should be "
+                "'PACK' or 'SPREAD', got 'STRICT_PACK'"},
+        Refusal{"gang_policy",
+                {{"gang_scheduling_config",
+                  {{"gang_size", 1}, {"runtime_failure_policy", "RESTART_REPLICA"}}}},
+                "NotImplementedError: gang_scheduling_config.runtime_failure_policy: "
+                "RESTART_REPLICA is not implemented"},
         Refusal{"actors_twice",
                 {{"deployment_actors", {{{"name", "a"}}, {{"name", "a"}}}}},
                 "ValueError: deployment_actors must have unique names. Duplicate name(s): ['a']"}),
     [](const auto& test) { return test.param.name; });
 
+TEST(DeploymentOptions, GroupsReachTheSpec) {
+  const DeploymentSpec spec =
+      Spec({{"placement_group_bundles", {{{"CPU", 1}, {"GPU", 2}}, {{"CPU", 0.5}}}},
+            {"placement_group_strategy", "STRICT_SPREAD"},
+            {"placement_group_bundle_label_selector", {{{"zone", "a"}}}}});
+  ASSERT_TRUE(spec.placement_group);
+  EXPECT_EQ(spec.placement_group->bundles.at(0).at("GPU"), 2);
+  EXPECT_EQ(spec.placement_group->bundles.at(1).at("CPU"), 0.5);
+  EXPECT_EQ(spec.placement_group->strategy, GroupStrategy::kStrictSpread);
+  ASSERT_EQ(spec.placement_group->label_selectors.size(), 2u) << "one stands for all";
+  EXPECT_EQ(spec.placement_group->label_selectors[1].at("zone"), "a");
+  EXPECT_FALSE(spec.gang);
+  const DeploymentSpec gang =
+      Spec({{"num_replicas", 4},
+            {"gang_scheduling_config", {{"gang_size", 2}, {"gang_placement_strategy", "SPREAD"}}}});
+  ASSERT_TRUE(gang.gang);
+  EXPECT_EQ(gang.gang->gang_size, 2);
+  EXPECT_EQ(gang.gang->strategy, GroupStrategy::kSpread);
+}
+
 TEST(NotActedUpon, NamesWhatIsTakenAndNotDone) {
-  EXPECT_TRUE(NotActedUpon({{"num_replicas", 2}, {"max_surge_percent", 0}}).empty());
-  EXPECT_EQ(NotActedUpon({{"placement_group_bundles", {{{"CPU", 1}}}}, {"max_surge_percent", 10}}),
-            (std::vector<std::string>{"max_surge_percent", "placement_group_bundles"}));
-  EXPECT_EQ(NotActedUpon({{"autoscaling_config", {{"policy", {{"policy_function", "m:f"}}}}}}),
-            std::vector<std::string>{"autoscaling_config.policy"});
+  EXPECT_TRUE(NotActedUpon({{"num_replicas", 2}, {"max_surge_percent", 10}}).empty());
+  EXPECT_EQ(NotActedUpon({{"deployment_actors", {{{"name", "a"}}}}}),
+            std::vector<std::string>{"deployment_actors"});
   EXPECT_TRUE(
-      NotActedUpon(
-          {{"autoscaling_config",
-            {{"policy",
-              {{"policy_function", "ray.serve.autoscaling_policy:default_autoscaling_policy"}}}}}})
-          .empty());
+      NotActedUpon({{"autoscaling_config", {{"policy", {{"policy_function", "m:f"}}}}}}).empty());
+}
+
+TEST(DeploymentOptions, APolicyOfTheUsersReachesTheSpec) {
+  const auto policy = [](const Json& given) {
+    return Spec({{"autoscaling_config", {{"policy", given}}}}).autoscaling->policy;
+  };
+  const auto slo = [](const Json& given) {
+    return Spec({{"autoscaling_config", {{"policy", given}}}}).autoscaling;
+  };
+  EXPECT_EQ(slo("penstock:slo")->slo, SloSpec{});
+  EXPECT_FALSE(slo("penstock:slo")->policy);
+  EXPECT_EQ(slo({{"policy_function", "penstock:slo"},
+                 {"policy_kwargs",
+                  {{"waiting_objective_s", 2}, {"attainment", 0.99}, {"startup_s", nullptr}}}})
+                ->slo,
+            (SloSpec{.waiting_objective_s = 2, .attainment = 0.99}));
+  const auto own = policy({{"policy_function", "m:f"}, {"policy_kwargs", {{"n", 1}}}});
+  ASSERT_TRUE(own);
+  EXPECT_EQ(own->policy_function, "m:f");
+  EXPECT_EQ(own->policy_kwargs, R"({"n":1})");
+  for (const char* serves :
+       {"ray.serve.autoscaling_policy:default_autoscaling_policy",
+        "ray.serve.autoscaling_policy:replica_queue_length_autoscaling_policy"}) {
+    EXPECT_FALSE(policy({{"policy_function", serves}}));
+  }
 }
 
 TEST(Logging, IsReadWhole) {

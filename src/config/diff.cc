@@ -13,7 +13,8 @@ auto MetricTimes(const DeploymentSpec& spec) {
 }
 
 auto RestartPart(const DeploymentSpec& spec) {
-  return std::tie(spec.replica_resources, spec.max_replicas_per_node);
+  return std::tie(spec.replica_resources, spec.max_replicas_per_node, spec.placement_group,
+                  spec.gang);
 }
 
 auto ReconfigurePart(const DeploymentSpec& spec) {

@@ -33,7 +33,10 @@ INSTANTIATE_TEST_SUITE_P(
         Change{"max_queued_requests", [](auto& s) { s.max_queued_requests = 2; },
                ChangeClass::kInPlace},
         Change{"rolling", [](auto& s) { s.rolling_update_percentage = 1; }, ChangeClass::kInPlace},
+        Change{"bundles", [](auto& s) { s.placement_group.emplace(); }, ChangeClass::kRestart},
+        Change{"gang", [](auto& s) { s.gang.emplace(); }, ChangeClass::kRestart},
         Change{"surge", [](auto& s) { s.max_surge_percent = 1; }, ChangeClass::kInPlace},
+        Change{"auto_surge", [](auto& s) { s.auto_surge = true; }, ChangeClass::kInPlace},
         Change{"health_period", [](auto& s) { s.health_check_period_s = 1; },
                ChangeClass::kInPlace},
         Change{"graceful_timeout", [](auto& s) { s.graceful_shutdown_timeout_s = 1; },
@@ -73,6 +76,7 @@ TEST(HttpOptions, DefaultsAndOverrides) {
                                          {"request_timeout_s", -1},
                                          {"keep_alive_timeout_s", 3},
                                          {"request_head_timeout_s", "4.5"},
+                                         {"request_body_timeout_s", 5},
                                          {"max_body_bytes", 1000},
                                          {"root_path", "/gw"},
                                          {"ssl_keyfile", "/k"},
@@ -85,6 +89,7 @@ TEST(HttpOptions, DefaultsAndOverrides) {
   EXPECT_EQ(options->request_timeout_s, std::nullopt);
   EXPECT_EQ(options->keep_alive_timeout_s, 3);
   EXPECT_EQ(options->request_head_timeout_s, 4.5);
+  EXPECT_EQ(options->request_body_timeout_s, 5);
   EXPECT_EQ(options->max_body_bytes, 1000u);
   EXPECT_EQ(options->root_path, "/gw");
   EXPECT_EQ(options->ssl_keyfile, "/k");
@@ -100,8 +105,9 @@ TEST(HttpOptions, RefusesWhatServeRemovedAndWhatIsNoPort) {
         nlohmann::json{{"middlewares", {1}}}, nlohmann::json{{"num_cpus", 1}},
         nlohmann::json{{"ssl_certfile", "c"}}, nlohmann::json{{"keep_alive_timeout_s", 0}},
         nlohmann::json{{"ssl_keyfile", 5}}, nlohmann::json{{"request_head_timeout_s", 0}},
-        nlohmann::json{{"max_body_bytes", -1}}, nlohmann::json{{"max_body_bytes", "many"}},
-        nlohmann::json{{"host", 5}}, nlohmann::json("x")}) {
+        nlohmann::json{{"request_body_timeout_s", -1}}, nlohmann::json{{"max_body_bytes", -1}},
+        nlohmann::json{{"max_body_bytes", "many"}}, nlohmann::json{{"host", 5}},
+        nlohmann::json("x")}) {
     EXPECT_EQ(ParseHttpOptions(bad).status().code(), Code::kInvalidArgument) << bad;
   }
   EXPECT_TRUE(ParseHttpOptions({{"ssl_keyfile", "k"}}).ok());  // as in Ray Serve, until it starts

@@ -38,7 +38,8 @@ Status ReadTimeouts(const Json& options, HttpOptions& out) {
   }
   for (const auto& [name, field] :
        {std::pair("keep_alive_timeout_s", &HttpOptions::keep_alive_timeout_s),
-        std::pair("request_head_timeout_s", &HttpOptions::request_head_timeout_s)}) {
+        std::pair("request_head_timeout_s", &HttpOptions::request_head_timeout_s),
+        std::pair("request_body_timeout_s", &HttpOptions::request_body_timeout_s)}) {
     if (!Has(options, name)) continue;
     const auto seconds = NumberField(std::string("http_options.") + name, options.at(name),
                                      {.least = 0, .above_least = true});

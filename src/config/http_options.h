@@ -17,6 +17,7 @@ struct HttpOptions {
   std::optional<double> request_timeout_s;  // <= 0 or absent: none
   double keep_alive_timeout_s = 90;         // > 0; idle connections are closed after it
   double request_head_timeout_s = 60;       // > 0; for a request's head once it has begun
+  double request_body_timeout_s = 60;       // > 0; between two pieces of a request's body
   std::uint64_t max_body_bytes = std::uint64_t{1} << 30;  // of a request
   bool enabled = true;                                    // false when host is None
 

@@ -19,6 +19,8 @@ PENSTOCK_FUZZ(input) {
   PENSTOCK_CHECK(std::isfinite(options->keep_alive_timeout_s) && options->keep_alive_timeout_s > 0);
   PENSTOCK_CHECK(std::isfinite(options->request_head_timeout_s) &&
                  options->request_head_timeout_s > 0);
+  PENSTOCK_CHECK(std::isfinite(options->request_body_timeout_s) &&
+                 options->request_body_timeout_s > 0);
   const double timeout = options->request_timeout_s.value_or(1);
   PENSTOCK_CHECK(std::isfinite(timeout) && timeout > 0);
   PENSTOCK_CHECK(options->enabled || options->host == HttpOptions().host);

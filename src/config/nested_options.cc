@@ -136,15 +136,6 @@ Result<LoggingSpec> ParseLogging(const Json& options) {
   return spec;
 }
 
-Status CheckGang(const Json& options) {
-  if (!options.is_object() || !options.contains("gang_size")) {
-    return FieldError("gang_scheduling_config.gang_size", "Field required", options);
-  }
-  const auto size =
-      WholeField("gang_scheduling_config.gang_size", options.at("gang_size"), {.least = 1});
-  return size.ok() ? Status() : size.status();
-}
-
 Status CheckDeploymentActors(const Json& options) {
   if (!options.is_array()) {
     return FieldError("deployment_actors", "Input should be a valid list", options);

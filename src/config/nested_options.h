@@ -16,9 +16,6 @@ Result<BackpressureSpec> ParseBackpressure(const nlohmann::json& options);
 // refused.
 Result<LoggingSpec> ParseLogging(const nlohmann::json& options);
 
-// `gang_scheduling_config`: gang_size >= 1.
-Status CheckGang(const nlohmann::json& options);
-
 // `deployment_actors`: a list with unique names.
 Status CheckDeploymentActors(const nlohmann::json& options);
 

@@ -1,17 +1,31 @@
 #include "config/placement_options.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "config/fields.h"
+#include "resources/labels.h"
 
 namespace penstock::config {
 namespace {
 
-constexpr std::array<std::string_view, 4> kStrategies{"PACK", "SPREAD", "STRICT_PACK",
-                                                      "STRICT_SPREAD"};
+constexpr std::pair<std::string_view, GroupStrategy> kStrategies[] = {
+    {"PACK", GroupStrategy::kPack},
+    {"SPREAD", GroupStrategy::kSpread},
+    {"STRICT_PACK", GroupStrategy::kStrictPack},
+    {"STRICT_SPREAD", GroupStrategy::kStrictSpread}};
+
+Result<GroupStrategy> StrategyFrom(const Json& json) {
+  const std::string name = json.is_string() ? json.get<std::string>() : PythonRepr(json);
+  for (const auto& [known, strategy] : kStrategies) {
+    if (name == known) return strategy;
+  }
+  return InvalidArgument("Invalid placement group strategy " + name +
+                         ". Supported strategies are: {'PACK', 'SPREAD', 'STRICT_PACK', "
+                         "'STRICT_SPREAD'}.");
+}
 
 Status CheckBundles(const Json& bundles) {
   if (!bundles.is_array() || bundles.empty()) {
@@ -66,12 +80,30 @@ Status CheckFirstBundle(const Json& bundle, const ReplicaResources& replica) {
   return {};
 }
 
+Result<std::map<std::string, std::string>> LabelsFrom(const Json& json) {
+  constexpr const char* kOption = "placement_group_bundle_label_selector";
+  if (!json.is_object()) return FieldError(kOption, "must be a list of dictionaries", json);
+  std::map<std::string, std::string> labels;
+  for (const auto& [key, value] : json.items()) {
+    auto text = TextField(std::string(kOption) + "." + key, value);
+    if (!text.ok()) return text.status();
+    labels.emplace(key, *std::move(text));
+  }
+  if (const auto selector = resources::LabelSelector::Parse(labels); !selector.ok()) {
+    return selector.status();
+  }
+  return labels;
+}
+
 Status CheckLabels(const Json& labels, std::size_t bundles) {
   if (!labels.is_array() || (labels.size() != 1 && labels.size() != bundles)) {
     return FieldError("placement_group_bundle_label_selector",
                       "must be a list of one label selector, or of as many as there are bundles (" +
                           std::to_string(bundles) + ")",
                       labels);
+  }
+  for (const Json& one : labels) {
+    if (const auto parsed = LabelsFrom(one); !parsed.ok()) return parsed.status();
   }
   return {};
 }
@@ -98,6 +130,60 @@ Result<std::optional<int>> ParseMaxReplicasPerNode(const Json& value) {
   return std::optional<int>(static_cast<int>(n));
 }
 
+Result<std::optional<PlacementGroupSpec>> ParsePlacementGroup(const Json& options) {
+  if (!Has(options, "placement_group_bundles")) return std::optional<PlacementGroupSpec>();
+  PlacementGroupSpec group;
+  for (const Json& bundle : options.at("placement_group_bundles")) {
+    auto& amounts = group.bundles.emplace_back();
+    for (const auto& [name, value] : bundle.items()) {
+      const auto amount = NumberField("placement_group_bundles." + name, value, {.least = 0});
+      if (!amount.ok()) return amount.status();
+      amounts.emplace(name, *amount);
+    }
+  }
+  if (Has(options, "placement_group_strategy")) {
+    const auto strategy = StrategyFrom(options.at("placement_group_strategy"));
+    if (!strategy.ok()) return strategy.status();
+    group.strategy = *strategy;
+  }
+  if (Has(options, "placement_group_bundle_label_selector")) {
+    const Json& selectors = options.at("placement_group_bundle_label_selector");
+    for (std::size_t i = 0; i < group.bundles.size(); ++i) {  // one stands for all
+      auto labels = LabelsFrom(selectors.at(selectors.size() == 1 ? 0 : i));
+      if (!labels.ok()) return labels.status();
+      group.label_selectors.push_back(*std::move(labels));
+    }
+  }
+  return std::optional(std::move(group));
+}
+
+Result<GangSpec> ParseGang(const Json& options) {
+  const std::string path = "gang_scheduling_config.";
+  if (!options.is_object() || !options.contains("gang_size")) {
+    return FieldError(path + "gang_size", "Field required", options);
+  }
+  const auto size =
+      WholeField(path + "gang_size", options.at("gang_size"), {.least = 1, .most = 1e6});
+  if (!size.ok()) return size.status();
+  GangSpec gang{.gang_size = static_cast<int>(*size)};
+  const Json strategy = options.value("gang_placement_strategy", Json("PACK"));
+  if (strategy != "PACK" && strategy != "SPREAD") {
+    return FieldError(path + "gang_placement_strategy", "Input should be 'PACK' or 'SPREAD'",
+                      strategy);
+  }
+  if (strategy == "SPREAD") gang.strategy = GroupStrategy::kSpread;
+  const Json policy = options.value("runtime_failure_policy", Json("RESTART_GANG"));
+  if (policy == "RESTART_REPLICA") {
+    return Status(Code::kUnimplemented, path +
+                                            "runtime_failure_policy: RESTART_REPLICA is not "
+                                            "implemented, allowed is 'RESTART_GANG'");
+  }
+  if (policy != "RESTART_GANG") {
+    return FieldError(path + "runtime_failure_policy", "Input should be 'RESTART_GANG'", policy);
+  }
+  return gang;
+}
+
 Status CheckPlacementGroup(const Json& options, const ReplicaResources& replica) {
   if (!Has(options, "placement_group_bundles")) {
     for (const char* option :
@@ -113,14 +199,8 @@ Status CheckPlacementGroup(const Json& options, const ReplicaResources& replica)
   }
   if (Status bad = CheckBundles(bundles); !bad.ok()) return bad;
   if (Has(options, "placement_group_strategy")) {
-    const Json& strategy = options.at("placement_group_strategy");
-    const std::string name =
-        strategy.is_string() ? strategy.get<std::string>() : PythonRepr(strategy);
-    if (std::find(kStrategies.begin(), kStrategies.end(), name) == kStrategies.end()) {
-      return InvalidArgument("Invalid placement group strategy " + name +
-                             ". Supported strategies are: {'PACK', 'SPREAD', 'STRICT_PACK', "
-                             "'STRICT_SPREAD'}.");
-    }
+    const auto strategy = StrategyFrom(options.at("placement_group_strategy"));
+    if (!strategy.ok()) return strategy.status();
   }
   if (Has(options, "placement_group_bundle_label_selector")) {
     if (Status bad =

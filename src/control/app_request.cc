@@ -18,7 +18,8 @@ std::string Joined(const std::vector<std::string>& names) {
 
 // What an agent reads of it; the rest is the replica's.
 Status CheckLaunch(const Json& launch) {
-  for (const char* field : {"kind", "python", "cwd", "code", "library", "router_code"}) {
+  for (const char* field :
+       {"kind", "python", "cwd", "code", "library", "router_code", "policy_code"}) {
     if (!launch.contains(field) || launch.at(field).is_string()) continue;
     return InvalidArgument(std::string("serve.deploy: launch.") + field + " must be a text, got " +
                            launch.at(field).dump());

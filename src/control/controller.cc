@@ -4,55 +4,29 @@
 #include <utility>
 
 #include "base/log.h"
-#include "config/deployment_options.h"
 #include "config/nested_options.h"
 #include "control/persist.h"
 
 namespace penstock::control {
-namespace {
 
 using Json = nlohmann::json;
-
-constexpr const char* kNodePrefix = "node/";
-constexpr const char* kLogging = "setting/logging";
-
-}  // namespace
 
 Controller::Controller(Ports ports, ControllerOptions options)
     : ports_(ports),
       options_(std::move(options)),
       book_(ports.publisher),
+      autoscaler_(ports.policies,
+                  [this](const Deployment& deployment) {
+                    return code_hosts_.SocketOf(deployment.id, deployment.target,
+                                                engine::CodeHostOrder::Kind::kAutoscalingPolicy);
+                  }),
       door_(ports.engine,
             [this](const Write& write) {
               writes_.push_back(write);
               Save();
             }),
-      router_hosts_(ports.engine, options_.sockets) {
+      code_hosts_(ports.engine, options_.sockets) {
   ports_.engine.SetListener(*this);
-}
-
-Status Controller::Recover() {
-  auto values = ports_.store.Load();
-  if (!values.ok()) return values.status();
-  for (const Status& bad : {Restore(*values, state_), door_.Restore(*values)}) {
-    if (!bad.ok()) return bad;
-  }
-  if (RemembersShutdown(*values)) shutdown_ = ShutdownStep::kApps;
-  if (const auto found = values->find(kLogging); found != values->end()) {
-    logging_ = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-    if (Status bad = config::ParseLogging(logging_).status(); !bad.ok()) return bad;
-  }
-  for (const auto& [key, value] : *values) {
-    if (key.starts_with(kNodePrefix))
-      expected_nodes_.insert(key.substr(std::string(kNodePrefix).size()));
-  }
-  for (const auto& [id, deployment] : state_.deployments) {
-    Touch(id);
-    routes_touched_.insert(id);
-  }
-  http_touched_ = true;
-  recovery_deadline_ = ports_.clock.Now() + options_.recovery_wait;
-  return {};
 }
 
 // ---- what users want ------------------------------------------------------------------------
@@ -65,6 +39,7 @@ Status Controller::Deploy(AppRequest request) {
   if (Status bad = CheckPrefixFree(request.app, state_.apps); !bad.ok()) return bad;
   const TimePoint now = ports_.clock.Now();
   App& app = state_.apps[request.app.name];
+  const Json record = RecordOf(app);
   for (const std::string& before : app.deployments) {
     const auto& names = request.app.deployments;
     if (std::find(names.begin(), names.end(), before) != names.end()) continue;
@@ -89,10 +64,12 @@ Status Controller::Deploy(AppRequest request) {
     routes_touched_.insert(id);
   }
   writes_.push_back(Remember(app));
+  if (RecordsDiffer(record, RecordOf(app))) TellRecord(app);
   http_touched_ = true;
   base::LogInfo("deploy",
                 {{"app", app.name}, {"deployments", std::to_string(app.deployments.size())}});
-  RefreshStatuses();
+  changes_.apps.insert(app.name);
+  RefreshStatuses(changes_);
   Save();
   return {};
 }
@@ -101,6 +78,7 @@ void Controller::Delete(const std::string& name) {
   const auto found = state_.apps.find(name);
   if (found == state_.apps.end()) return;
   found->second.deleting = true;
+  changes_.apps.insert(name);
   for (auto& [id, deployment] : state_.deployments) {
     if (id.app != name) continue;
     MarkDeleting(deployment);
@@ -168,75 +146,42 @@ void Controller::OnRouterGone(RouterId router) {
   book_.Forget(router);
   door_.OnRouterGone(router);
   const auto name = routers_.extract(router);
-  if (!name.empty()) autoscaler_.ForgetRouter(name.mapped());
+  if (name.empty()) return;
+  autoscaler_.ForgetRouter(name.mapped());
+  // Its load may have been any deployment's.
+  for (const auto& [id, due] : autoscale_due_) AutoscaleAt(id, ports_.clock.Now());
 }
 
-void Controller::OnLoad(const LoadReport& report) { autoscaler_.Note(report, ports_.clock.Now()); }
+void Controller::OnLoad(const LoadReport& report) {
+  const TimePoint now = ports_.clock.Now();
+  autoscaler_.Note(report, now);
+  AutoscaleAt(report.deployment, now);
+}
 
 // ---- what the engine says -------------------------------------------------------------------
 
 void Controller::OnNodeUp(const resources::NodeSpec& node,
                           const std::vector<engine::AdoptedReplica>& replicas) {
+  const auto drains = drains_;
   OnNodeDown(node.id, "it joined anew");  // of no effect unless it is thought to be alive
+  drains_ = drains;
   state_.cluster.Join(node);
+  facts_.NodesChanged();
+  RestoreDraining(node.id);
   expected_nodes_.erase(node.id);
   writes_.push_back({kNodePrefix + node.id, Json(node.name).dump()});
+  // What runs there comes before what is reserved there for others.
   for (const engine::AdoptedReplica& replica : replicas) Adopt(node.id, replica);
+  TakeBundlesOn(node.id);
+  StopThoseWithoutBundles();
   base::LogInfo("node_up", {{"node", node.name},
                             {"id", node.id},
                             {"resources", node.total.ToString()},
                             {"replicas", std::to_string(replicas.size())}});
   place_again_ = true;
   if (!node.is_head) return;
-  router_hosts_.OnHeadUp(node.id);
+  code_hosts_.OnHeadUp(node.id);
   door_.OnHeadUp(node.id);
-}
-
-void Controller::Adopt(const NodeId& node, const engine::AdoptedReplica& adopted) {
-  const engine::StartOrder& order = adopted.order;
-  state_.cluster.Find(node)->resources.Take(order.allocation);
-  const auto found = state_.deployments.find(order.id.deployment);
-  const auto spec = config::SpecFromOptions(order.id.deployment.name, order.options);
-  const bool known = found != state_.deployments.end() && spec.ok();
-  if (known) {
-    Resume(found->second, node, adopted, *spec);
-  } else {
-    strays_[order.id] = {node, order.allocation};
-  }
-  // One that drains has been given its time; what failed to start or is nobody's has none.
-  const bool drains = adopted.stopping && adopted.ready;
-  if ((adopted.stopping || !known) && !drains) ports_.engine.Stop({.id = order.id, .node = node});
-}
-
-void Controller::Resume(Deployment& deployment, const NodeId& node,
-                        const engine::AdoptedReplica& adopted, const DeploymentSpec& spec) {
-  const engine::StartOrder& order = adopted.order;
-  ReplicaState state = adopted.ready ? ReplicaState::kRunning : ReplicaState::kStarting;
-  if (adopted.stopping) state = ReplicaState::kStopping;
-  deployment.replicas.push_back({.unique = order.id.unique,
-                                 .state = state,
-                                 .code_version = order.code_version,
-                                 .spec = spec,
-                                 .rank = order.rank,
-                                 .placed = true,
-                                 .node = node,
-                                 .allocation = order.allocation,
-                                 .since = ports_.clock.Now(),
-                                 .started_unix = ports_.clock.UnixSeconds(),
-                                 .facts = adopted.facts});
-  const Replica& replica = deployment.replicas.back();
-  if (adopted.ready && MatchVersion(replica, deployment.target) != VersionMatch::kOld) {
-    deployment.target_started = true;
-  }
-  Touch(deployment.id);
-  routes_touched_.insert(deployment.id);
-}
-
-// Those that did not come back in time are not waited for again.
-void Controller::ForgetMissingNodes() {
-  for (const NodeId& missing : std::exchange(expected_nodes_, {})) {
-    writes_.push_back({kNodePrefix + missing, std::nullopt});
-  }
 }
 
 void Controller::OnNodeDown(const NodeId& node, const std::string& why) {
@@ -250,11 +195,19 @@ void Controller::OnNodeDown(const NodeId& node, const std::string& why) {
     }
   }
   for (const ReplicaId& id : lost) ForgetReplica(id, "Its node died: " + why);
+  for (const auto& [id, stray] : strays_) {
+    if (stray.node != node) continue;
+    GiveBack(state_, stray.held);
+    leaving_.Forget(id);
+  }
   std::erase_if(strays_, [&](const auto& stray) { return stray.second.node == node; });
   state_.cluster.Leave(node);
+  facts_.NodesChanged();
+  StopThoseWithoutBundles();
   door_.OnNodeDown(node);
-  router_hosts_.OnNodeDown(node);
+  code_hosts_.OnNodeDown(node);
   writes_.push_back({kNodePrefix + node, std::nullopt});
+  ForgetDraining(node);
   place_again_ = true;
 }
 
@@ -277,9 +230,8 @@ void Controller::ForgetReplica(const ReplicaId& id, const std::string& cause) {
 void Controller::OnStrayEvent(const engine::ReplicaEvent& event) {
   if (event.kind != engine::ReplicaEvent::Kind::kStopped) return;
   const auto stray = strays_.extract(event.id);
-  if (auto* node = state_.cluster.Find(stray.mapped().node)) {
-    node->resources.GiveBack(stray.mapped().allocation);
-  }
+  GiveBack(state_, stray.mapped().held);
+  leaving_.Forget(event.id);
   place_again_ = true;
 }
 
@@ -320,12 +272,19 @@ void Controller::OnReplicaEvent(const engine::ReplicaEvent& event) {
       routes_touched_.insert(deployment.id);
       break;
     case Kind::kHealthy:
+      replica->facts.update(event.facts);
       OnHealthy(*replica);
+      break;
+    case Kind::kBusy:
+      replica->facts.update(event.facts);
+      base::LogWarning("replica_busy", {{"replica", event.id.ToString()},
+                                        {"health", event.facts.value("health", Json()).dump()}});
       break;
     case Kind::kUnhealthy:
       base::LogWarning("health_check_failed",
                        {{"replica", event.id.ToString()}, {"why", event.message}});
-      if (OnUnhealthy(deployment, *replica, now)) {
+      replica->facts.update(event.facts);
+      if (OnUnhealthy(deployment, *replica, event.message, now)) {
         StopReplica(deployment, event.id.unique, now);
         unsaved_.insert(deployment.id);
       }

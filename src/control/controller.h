@@ -24,12 +24,14 @@
 #include "base/random.h"
 #include "control/app_request.h"
 #include "control/autoscaler.h"
+#include "control/code_host_book.h"
+#include "control/facts_book.h"
 #include "control/front_door.h"
 #include "control/leaving.h"
 #include "control/placer.h"
+#include "control/rebuild.h"
 #include "control/reconcile.h"
 #include "control/route_book.h"
-#include "control/router_hosts.h"
 #include "control/state.h"
 #include "control/store.h"
 #include "engine/engine.h"
@@ -42,6 +44,8 @@ struct ControllerOptions {
   std::string sockets;  // folder for the sockets of custom request routers
   // How long after a restart to wait for the nodes that were there before.
   Duration recovery_wait = std::chrono::seconds(5);
+  // The state database was lost: why, for people. What runs tells what should be.
+  std::string store_lost;
 };
 
 class Controller final : public engine::EngineListener {
@@ -52,6 +56,7 @@ class Controller final : public engine::EngineListener {
     Store& store;
     RoutePublisher& publisher;
     base::Random& random;
+    PolicyPort* policies = nullptr;  // without it policies of the user's are not asked
   };
 
   // The ports outlive the controller.
@@ -90,6 +95,17 @@ class Controller final : public engine::EngineListener {
   // Answers when the application is gone; "" waits for all of them and a shutdown.
   void WaitGone(const std::string& app, std::function<void(Status)> done);
 
+  // Takes a node out of use: nothing new is placed there, and what serves there goes on until it
+  // does elsewhere, at the latest `within` from now, when there is a limit. Again, it changes the
+  // limit. kNotFound; kInvalidArgument for a node that is dead or a limit below zero.
+  Status Drain(const std::string& node, std::optional<Duration> within);
+
+  // Takes it into use again.
+  Status Undrain(const std::string& node);
+
+  // Answers when nothing is left on it; kFailedPrecondition when it is in use again.
+  void WaitDrained(const std::string& node, std::function<void(Status)> done);
+
   // ---- what routers say ----
 
   void OnSubscribe(RouterId router, const std::string& name, bool everything,
@@ -102,6 +118,7 @@ class Controller final : public engine::EngineListener {
 
   void OnNodeUp(const resources::NodeSpec& node,
                 const std::vector<engine::AdoptedReplica>& replicas) override;
+  void OnProxyRuns(const NodeId& node, const engine::ProxyOrder& proxy) override;
   void OnNodeDown(const NodeId& node, const std::string& why) override;
   void OnReplicaEvent(const engine::ReplicaEvent& event) override;
 
@@ -120,6 +137,10 @@ class Controller final : public engine::EngineListener {
   bool Recovering() const;
 
   const State& state() const { return state_; }
+  // What people should know about the instance as a whole; "" for nothing. Until a
+  // shutdown.
+  const std::string& notice() const { return notice_; }
+  const Autoscaler& autoscaler() const { return autoscaler_; }
   std::map<NodeId, ProxyInfo> proxies() const { return door_.proxies(); }
   const RouteBook& routes() const { return book_; }
 
@@ -131,6 +152,10 @@ class Controller final : public engine::EngineListener {
     TimePoint since{};
     std::function<void(Status)> done;
   };
+  struct DrainWaiter {
+    NodeId node;
+    std::function<void(Status)> done;
+  };
   struct LateStart {
     DoorOptions options;
     FrontDoor::OnOpened done;
@@ -139,23 +164,34 @@ class Controller final : public engine::EngineListener {
   // A replica of a deployment that is no more: held until it is gone.
   struct Stray {
     NodeId node;
-    resources::Allocation allocation;
+    std::vector<resources::Reservation> held;
+  };
+
+  // What Settle() has to look at. All of it follows from what was touched: the work is in
+  // proportion to what changed and not to what there is.
+  struct Changes {
+    std::set<DeploymentId> deployments;
+    std::set<std::string> apps;
   };
 
   void Touch(const DeploymentId& id);
-  void ComputeWake(TimePoint now);
+  void AutoscaleAt(const DeploymentId& id, TimePoint when);
+  void ComputeWake();
   bool ReconcileTouched(TimePoint now);
   void Carry(Deployment& deployment, const Plan& plan, TimePoint now);
-  void StopReplica(Deployment& deployment, const std::string& unique, TimePoint now);
+  enum Grace { kOfOptions, kAtOnce };
+  void StopReplica(Deployment& deployment, const std::string& unique, TimePoint now,
+                   Grace allowed = kOfOptions);
   void Reconfigure(Deployment& deployment, Replica& replica);
   bool Place(TimePoint now);
+  engine::Gang GangOf(const Deployment& deployment, const Replica& replica) const;
   void Launch(Deployment& deployment, Replica& replica, TimePoint now);
   bool Autoscale(TimePoint now);
   void PublishRoutes();
   void StopAcknowledged(TimePoint now);
-  void DropGone();
+  void DropGone(const Changes& changes);
   void FinishShutdown();
-  void RefreshStatuses();
+  void RefreshStatuses(const Changes& changes);
   void AnswerWaiters(TimePoint now);
   bool Answer(Waiter& waiter, TimePoint now);
   std::string FailureOf(const App& app) const;
@@ -164,6 +200,19 @@ class Controller final : public engine::EngineListener {
   void Resume(Deployment& deployment, const NodeId& node, const engine::AdoptedReplica& adopted,
               const DeploymentSpec& spec);
   void ForgetMissingNodes();
+  void NoteLostUnseen();
+  void FinishRebuild();
+  void ForgetNotice();
+  void TellRecord(const App& app);
+  Result<placement::ClusterNode*> NodeNamed(const std::string& name);
+  void SetDraining(const NodeId& id, bool draining, TimePoint deadline);
+  Status RecoverDraining(const std::map<std::string, std::string>& values);
+  void RestoreDraining(const NodeId& id);
+  void ForgetDraining(const NodeId& id);
+  void AnswerDrainWaiters();
+  void TakeBundlesOn(const NodeId& node);
+  void Cut(Deployment& deployment, const std::string& unique, const std::string& cause);
+  void StopThoseWithoutBundles();
   void ForgetReplica(const ReplicaId& id, const std::string& cause);
   void OnStrayEvent(const engine::ReplicaEvent& event);
   route::RouterRoute RouterOf(const Deployment& deployment) const;
@@ -179,22 +228,33 @@ class Controller final : public engine::EngineListener {
   std::map<ReplicaId, Stray> strays_;
   std::map<RouterId, std::string> routers_;  // their names
   FrontDoor door_;
-  RouterHosts router_hosts_;
+  CodeHostBook code_hosts_;
   nlohmann::json logging_;  // null: the default
   ShutdownStep shutdown_ = ShutdownStep::kNone;
   std::vector<LateStart> late_starts_;  // of the proxy, after the shutdown
   std::vector<Waiter> waiters_;
+  std::vector<DrainWaiter> drain_waiters_;
 
   std::set<DeploymentId> touched_;                   // to reconcile
   std::map<DeploymentId, TimePoint> touched_later_;  // to reconcile then
+  Changes changes_;                                  // since the last Settle
+  FactsBook facts_;
+  std::set<DeploymentId> unplaced_;                  // may have replicas that wait for a place
+  std::set<DeploymentId> spanning_;                  // may lie on several nodes
   std::map<DeploymentId, TimePoint> autoscale_due_;  // not to be decided upon before
-  std::set<DeploymentId> routes_touched_;            // to publish
-  std::set<DeploymentId> unsaved_;                   // to remember
-  std::vector<Write> writes_;                        // to commit beside them
+  std::map<DeploymentId, TimePoint> autoscale_at_;   // to be decided upon then
+  std::set<std::pair<TimePoint, DeploymentId>> autoscale_agenda_;  // the same, the first first
+  std::set<DeploymentId> routes_touched_;                          // to publish
+  std::set<DeploymentId> unsaved_;                                 // to remember
+  std::vector<Write> writes_;                                      // to commit beside them
   bool http_touched_ = false;
-  bool place_again_ = false;         // capacity or demand changed
-  std::set<NodeId> expected_nodes_;  // were there before the restart
+  bool place_again_ = false;                        // capacity or demand changed
+  std::set<NodeId> expected_nodes_;                 // were there before the restart
+  std::map<NodeId, std::optional<double>> drains_;  // with the time of their deadlines
   TimePoint recovery_deadline_{};
+  std::optional<Rebuild> rebuild_;  // while a controller without its store hears what runs
+  std::string notice_;
+  bool took_over_ = false;  // has looked at what is left since it recovered
   TimePoint wake_ = kNever;
 };
 

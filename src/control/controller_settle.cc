@@ -6,6 +6,7 @@
 #include "control/controller.h"
 #include "control/persist.h"
 #include "control/reconcile.h"
+#include "control/rollout.h"
 #include "penstock/check.h"
 
 namespace penstock::control {
@@ -16,10 +17,14 @@ constexpr Duration kRouteWait = std::chrono::seconds(2);
 
 }  // namespace
 
-void Controller::Touch(const DeploymentId& id) { touched_.insert(id); }
+void Controller::Touch(const DeploymentId& id) {
+  touched_.insert(id);
+  changes_.deployments.insert(id);
+  changes_.apps.insert(id.app);
+}
 
 bool Controller::Recovering() const {
-  return !expected_nodes_.empty() && ports_.clock.Now() < recovery_deadline_;
+  return (rebuild_ || !expected_nodes_.empty()) && ports_.clock.Now() < recovery_deadline_;
 }
 
 void Controller::Settle() {
@@ -29,33 +34,32 @@ void Controller::Settle() {
     return;
   }
   ForgetMissingNodes();
+  FinishRebuild();
+  NoteLostUnseen();
   std::erase_if(touched_later_, [&](const auto& entry) {
     if (entry.second > now) return false;
-    touched_.insert(entry.first);
+    Touch(entry.first);
     return true;
   });
   while (ReconcileTouched(now) || Place(now) || Autoscale(now)) {
   }
-  RefreshStatuses();
-  router_hosts_.Settle(state_.deployments);
+  const Changes changes = std::exchange(changes_, {});
+  RefreshStatuses(changes);
+  code_hosts_.Settle(state_.deployments, changes.deployments);
   PublishRoutes();
   StopAcknowledged(now);
-  DropGone();
+  DropGone(changes);
   FinishShutdown();
   Save();
   AnswerWaiters(now);
-  ComputeWake(now);
+  AnswerDrainWaiters();
+  ComputeWake();
 }
 
-void Controller::ComputeWake(TimePoint now) {
+void Controller::ComputeWake() {
   wake_ = leaving_.NextDeadline();
   for (const auto& [id, when] : touched_later_) wake_ = std::min(wake_, when);
-  for (const auto& [id, due] : autoscale_due_) {
-    const auto deployment = state_.deployments.find(id);
-    if (deployment == state_.deployments.end()) continue;
-    const TimePoint next = autoscaler_.NextTick(deployment->second, now);
-    if (next != kNever) wake_ = std::min(wake_, std::max(next, due));
-  }
+  if (!autoscale_agenda_.empty()) wake_ = std::min(wake_, autoscale_agenda_.begin()->first);
   for (const Waiter& waiter : waiters_) {
     if (waiter.epoch) wake_ = std::min(wake_, waiter.since + kRouteWait);
   }
@@ -63,20 +67,47 @@ void Controller::ComputeWake(TimePoint now) {
 
 bool Controller::ReconcileTouched(TimePoint now) {
   if (touched_.empty()) return false;
-  const NodeFacts facts = FactsOf(state_);
-  for (const DeploymentId& id : std::exchange(touched_, {})) {
+  const std::set<DeploymentId> touched = std::exchange(touched_, {});
+  for (const DeploymentId& id : touched) facts_.Recount(state_, id);
+  const NodeFacts& facts = facts_.Facts(state_);
+  for (const DeploymentId& id : touched) {
     const auto found = state_.deployments.find(id);
     if (found == state_.deployments.end()) continue;
-    Carry(found->second, Reconcile(found->second, facts, now), now);
+    Deployment& deployment = found->second;
+    if (MaySpanNodes(deployment.target.spec)) {
+      spanning_.insert(id);
+    } else {
+      spanning_.erase(id);
+    }
+    AutoscaleAt(id, now);
+    Carry(deployment, Reconcile(deployment, facts, now), now);
   }
+  // Afterwards: all of them went by the same facts.
+  for (const DeploymentId& id : touched) facts_.Recount(state_, id);
   return true;
 }
 
 void Controller::Carry(Deployment& deployment, const Plan& plan, TimePoint now) {
   for (const std::string& unique : plan.stop) StopReplica(deployment, unique, now);
+  for (const std::string& unique : plan.abort) StopReplica(deployment, unique, now, kAtOnce);
+  for (const std::string& unique : plan.migrate) {
+    deployment.Find(unique)->state = ReplicaState::kPendingMigration;
+  }
+  for (const std::string& unique : plan.stay) {
+    deployment.Find(unique)->state = ReplicaState::kRunning;
+  }
+  if (plan.again) Touch(deployment.id);
+  const int gang_size = GangSize(deployment.target.spec);
+  std::string gang;
   for (int i = 0; i < plan.create; ++i) {
-    AddReplica(deployment, ports_.random.Name(8), now);
+    Replica& replica = AddReplica(deployment, ports_.random.Name(8), now);
+    if (deployment.target.spec.gang) {
+      replica.gang_rank = i % gang_size;
+      if (replica.gang_rank == 0) gang = ports_.random.Name(8);
+      replica.gang = gang;
+    }
     place_again_ = true;
+    unplaced_.insert(deployment.id);
   }
   for (const std::string& unique : plan.adopt) {
     Replica& replica = *deployment.Find(unique);
@@ -96,6 +127,7 @@ void Controller::Reconfigure(Deployment& deployment, Replica& replica) {
   ports_.engine.Reconfigure({.id = {deployment.id, replica.unique},
                              .node = replica.node,
                              .options = deployment.target.options,
+                             .app_record = RecordOf(state_.apps.at(deployment.id.app)),
                              .max_ongoing_requests = spec.max_ongoing_requests,
                              .user_config = spec.user_config,
                              .user_config_changed = spec.user_config != replica.spec.user_config,
@@ -106,7 +138,8 @@ void Controller::Reconfigure(Deployment& deployment, Replica& replica) {
 }
 
 // A replica that takes requests is unrouted first; one that never did is ended at once.
-void Controller::StopReplica(Deployment& deployment, const std::string& unique, TimePoint now) {
+void Controller::StopReplica(Deployment& deployment, const std::string& unique, TimePoint now,
+                             Grace allowed) {
   Replica* replica = deployment.Find(unique);
   if (replica == nullptr || replica->state == ReplicaState::kStopping) return;
   const bool in_service = replica->state != ReplicaState::kStarting;
@@ -116,15 +149,20 @@ void Controller::StopReplica(Deployment& deployment, const std::string& unique, 
     OnGone(deployment, unique, "", now);
     return;
   }
-  const Duration grace =
-      in_service ? FromSeconds(replica->spec.graceful_shutdown_timeout_s) : Duration::zero();
+  const Duration grace = in_service && allowed == kOfOptions
+                             ? FromSeconds(replica->spec.graceful_shutdown_timeout_s)
+                             : Duration::zero();
   leaving_.Begin({.id = {deployment.id, unique}, .node = replica->node, .grace = grace}, in_service,
                  now);
 }
 
 bool Controller::Place(TimePoint now) {
   if (!std::exchange(place_again_, false)) return false;
-  const Placements placements = PlaceWaiting(state_, options_.placement);
+  placement::Policy policy = options_.placement;
+  // Pack is off while there are bundles that may lie on several nodes (behaviour
+  // specification, 4.1).
+  if (!spanning_.empty()) policy.strategy = placement::Strategy::kSpread;
+  const Placements placements = PlaceWaiting(state_, unplaced_, policy);
   for (const ReplicaId& id : placements.placed) {
     Deployment& deployment = state_.deployments.at(id.deployment);
     Launch(deployment, *deployment.Find(id.unique), now);
@@ -140,7 +178,17 @@ bool Controller::Place(TimePoint now) {
     routes_touched_.insert(id.deployment);
     unsaved_.insert(id.deployment);
   }
-  return !placements.placed.empty() || !placements.impossible.empty();
+  // A rollout may have to make room.
+  for (const ReplicaId& id : placements.refused) Touch(id.deployment);
+  return !touched_.empty() || !placements.placed.empty();
+}
+
+engine::Gang Controller::GangOf(const Deployment& deployment, const Replica& replica) const {
+  engine::Gang gang{.id = replica.gang, .rank = replica.gang_rank};
+  for (const Replica& one : deployment.replicas) {
+    if (!replica.gang.empty() && one.gang == replica.gang) gang.members.push_back(one.unique);
+  }
+  return gang;
 }
 
 void Controller::Launch(Deployment& deployment, Replica& replica, TimePoint now) {
@@ -149,8 +197,11 @@ void Controller::Launch(Deployment& deployment, Replica& replica, TimePoint now)
   ports_.engine.Start({.id = {deployment.id, replica.unique},
                        .node = replica.node,
                        .allocation = replica.allocation,
+                       .bundles = replica.bundles,
+                       .gang = GangOf(deployment, replica),
                        .default_cpus = !spec.replica_resources.num_cpus.has_value(),
                        .code_version = replica.code_version,
+                       .app_record = RecordOf(state_.apps.at(deployment.id.app)),
                        .launch = deployment.target.launch,
                        .options = deployment.target.options,
                        .runtime_env = spec.replica_resources.runtime_env,
@@ -163,13 +214,30 @@ void Controller::Launch(Deployment& deployment, Replica& replica, TimePoint now)
                        .world_size = deployment.target_replicas});
 }
 
+void Controller::AutoscaleAt(const DeploymentId& id, TimePoint when) {
+  const auto before = autoscale_at_.extract(id);
+  if (!before.empty()) autoscale_agenda_.erase({before.mapped(), id});
+  const auto deployment = state_.deployments.find(id);
+  if (when == kNever || deployment == state_.deployments.end() ||
+      !deployment->second.target.spec.autoscaling) {
+    return;
+  }
+  // Ray Serve decides ten times a second; news in between wait for the next time.
+  const auto due = autoscale_due_.find(id);
+  if (due != autoscale_due_.end()) when = std::max(when, due->second);
+  autoscale_at_[id] = when;
+  autoscale_agenda_.emplace(when, id);
+}
+
 bool Controller::Autoscale(TimePoint now) {
   bool changed = false;
-  for (auto& [id, deployment] : state_.deployments) {
-    if (!deployment.target.spec.autoscaling || now < autoscale_due_[id]) continue;
-    // Ray Serve decides ten times a second; news in between wait for the next time.
+  while (!autoscale_agenda_.empty() && autoscale_agenda_.begin()->first <= now) {
+    const DeploymentId id = autoscale_agenda_.begin()->second;
+    Deployment& deployment = state_.deployments.at(id);
     autoscale_due_[id] = now + kAutoscalePeriod;
-    if (!autoscaler_.Tick(deployment, now)) continue;
+    const bool moved = autoscaler_.Tick(deployment, now, ports_.clock.UnixSeconds());
+    AutoscaleAt(id, autoscaler_.NextTick(deployment, now));
+    if (!moved) continue;
     base::LogInfo("autoscale", {{"deployment", id.ToString()},
                                 {"target", std::to_string(deployment.target_replicas)}});
     Touch(id);
@@ -188,7 +256,8 @@ route::RouterRoute Controller::RouterOf(const Deployment& deployment) const {
                             .backoff_multiplier = spec.backoff_multiplier,
                             .max_backoff_s = spec.max_backoff_s};
   if (spec.kind == RequestRouterSpec::Kind::kCustom) {
-    router.socket = router_hosts_.SocketOf(deployment.id, deployment.target);
+    router.socket = code_hosts_.SocketOf(deployment.id, deployment.target,
+                                         engine::CodeHostOrder::Kind::kRequestRouter);
   }
   return router;
 }
@@ -202,9 +271,7 @@ route::DeploymentRoute Controller::RouteOf(const Deployment& deployment) const {
                                .sample_period_s = SamplePeriod(spec),
                                .router = RouterOf(deployment)};
   for (const Replica& replica : deployment.replicas) {
-    const bool serves =
-        replica.state == ReplicaState::kRunning || replica.state == ReplicaState::kUpdating;
-    if (!serves) continue;
+    if (!InService(replica)) continue;
     route.replicas.push_back({replica.unique, replica.facts.value("socket", ""), replica.node});
   }
   route.available = !deployment.target.deleting && (!deployment.gave_up || !route.replicas.empty());
@@ -235,8 +302,8 @@ void Controller::PublishRoutes() {
   std::optional<std::vector<route::HttpRoute>> http;
   if (std::exchange(http_touched_, false)) http = HttpRoutes();
   book_.Set(changed, removed, http);
-  leaving_.Unrouted(book_.epoch());
   book_.Open();
+  leaving_.Unrouted(book_.epoch(), ports_.clock.Now());
 }
 
 void Controller::StopAcknowledged(TimePoint now) {
@@ -244,25 +311,30 @@ void Controller::StopAcknowledged(TimePoint now) {
 }
 
 // Deployments that are to go and have nothing left, and applications without deployments.
-void Controller::DropGone() {
-  std::erase_if(state_.deployments, [&](const auto& entry) {
-    const auto& [id, deployment] = entry;
-    if (!deployment.target.deleting || !deployment.replicas.empty()) return false;
+void Controller::DropGone(const Changes& changes) {
+  for (const DeploymentId& id : changes.deployments) {
+    const auto found = state_.deployments.find(id);
+    if (found == state_.deployments.end()) continue;
+    if (!found->second.target.deleting || !found->second.replicas.empty()) continue;
+    state_.deployments.erase(found);
     writes_.push_back(ForgetDeployment(id));
     unsaved_.erase(id);
+    unplaced_.erase(id);
+    spanning_.erase(id);
+    facts_.Recount(state_, id);
     autoscaler_.ForgetDeployment(id);
+    AutoscaleAt(id, kNever);
     autoscale_due_.erase(id);
     routes_touched_.insert(id);
-    return true;
-  });
-  std::erase_if(state_.apps, [&](const auto& entry) {
-    const auto& [name, app] = entry;
-    if (!app.deleting) return false;
+  }
+  for (const std::string& name : changes.apps) {
+    const auto app = state_.apps.find(name);
+    if (app == state_.apps.end() || !app->second.deleting) continue;
     const auto first = state_.deployments.lower_bound({name, ""});
-    if (first != state_.deployments.end() && first->first.app == name) return false;
+    if (first != state_.deployments.end() && first->first.app == name) continue;
+    state_.apps.erase(app);
     writes_.push_back(ForgetApp(name));
-    return true;
-  });
+  }
   PublishRoutes();
 }
 
@@ -273,6 +345,7 @@ void Controller::FinishShutdown() {
   door_.Close([this] {
     shutdown_ = ShutdownStep::kNone;
     writes_.push_back(RememberShutdown(false));
+    ForgetNotice();
     PENSTOCK_CHECK(SetLogging(nullptr).ok());
     AnswerWaiters(ports_.clock.Now());
     for (LateStart& start : std::exchange(late_starts_, {})) {
@@ -281,14 +354,17 @@ void Controller::FinishShutdown() {
   });
 }
 
-void Controller::RefreshStatuses() {
-  for (auto& [id, deployment] : state_.deployments) {
-    if (RefreshStatus(deployment)) {
-      routes_touched_.insert(id);
-      unsaved_.insert(id);
-    }
+void Controller::RefreshStatuses(const Changes& changes) {
+  for (const DeploymentId& id : changes.deployments) {
+    const auto deployment = state_.deployments.find(id);
+    if (deployment == state_.deployments.end() || !RefreshStatus(deployment->second)) continue;
+    routes_touched_.insert(id);
+    unsaved_.insert(id);
   }
-  for (auto& [name, app] : state_.apps) {
+  for (const std::string& name : changes.apps) {
+    const auto changed = state_.apps.find(name);
+    if (changed == state_.apps.end()) continue;
+    App& app = changed->second;
     std::vector<NamedStatus> statuses;
     for (const std::string& deployment : app.deployments) {
       const auto found = state_.deployments.find({name, deployment});

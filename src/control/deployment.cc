@@ -92,10 +92,17 @@ const char* Name(ReplicaState state) {
       return "UPDATING";
     case ReplicaState::kRunning:
       return "RUNNING";
+    case ReplicaState::kPendingMigration:
+      return "PENDING_MIGRATION";
     case ReplicaState::kStopping:
       break;
   }
   return "STOPPING";
+}
+
+bool InService(const Replica& replica) {
+  return replica.state == ReplicaState::kRunning || replica.state == ReplicaState::kUpdating ||
+         replica.state == ReplicaState::kPendingMigration;
 }
 
 Replica* Deployment::Find(const std::string& unique) {
@@ -179,11 +186,12 @@ void OnReady(Deployment& deployment, Replica& replica) {
 }
 
 bool OnReconfigured(Deployment& deployment, Replica& replica, const std::string& error) {
-  if (replica.state != ReplicaState::kUpdating) return false;
   if (error.empty()) {
-    replica.state = ReplicaState::kRunning;
+    if (replica.state == ReplicaState::kUpdating) replica.state = ReplicaState::kRunning;
     return false;
   }
+  // The order may be that of a controller before this one.
+  if (!InService(replica)) return false;
   deployment.status =
       NextStatus(deployment.status, StatusEvent::kHealthCheckFailed, HealthCheckFailedMessage());
   return true;
@@ -191,12 +199,12 @@ bool OnReconfigured(Deployment& deployment, Replica& replica, const std::string&
 
 void OnHealthy(Replica& replica) { replica.health_failures = 0; }
 
-bool OnUnhealthy(Deployment& deployment, Replica& replica, TimePoint now) {
+bool OnUnhealthy(Deployment& deployment, Replica& replica, const std::string& why, TimePoint now) {
   if (replica.state == ReplicaState::kStarting || replica.state == ReplicaState::kStopping) {
     return false;
   }
   if (++replica.health_failures < kHealthStrikes) return false;
-  FailInService(deployment, replica, HealthCheckFailedMessage(), now);
+  FailInService(deployment, replica, HealthCheckFailedMessage() + " Cause: " + why, now);
   return true;
 }
 
@@ -220,6 +228,12 @@ void OnGone(Deployment& deployment, const std::string& unique, const std::string
     FailInService(deployment, *replica, HealthCheckFailedMessage() + " " + cause, now);
   }
   std::erase_if(deployment.replicas, [&](const Replica& r) { return r.unique == unique; });
+}
+
+void OnPlaceLost(Deployment& deployment, const Replica& replica, const std::string& cause,
+                 TimePoint now) {
+  if (!InService(replica)) return;
+  FailInService(deployment, replica, HealthCheckFailedMessage() + " " + cause, now);
 }
 
 Duration RetryDelay(int streak) {

@@ -19,10 +19,11 @@
 namespace penstock::control {
 
 enum class ReplicaState {
-  kStarting,  // waits for a place, or initialises
-  kUpdating,  // takes a new configuration
-  kRunning,   // takes requests
-  kStopping,  // finishes what it has
+  kStarting,          // waits for a place, or initialises
+  kUpdating,          // takes a new configuration
+  kRunning,           // takes requests
+  kPendingMigration,  // takes requests until another one does in its place: its node drains
+  kStopping,          // finishes what it has
 };
 
 // "STARTING".
@@ -50,7 +51,12 @@ struct Replica {
   bool placed = false;
   NodeId node;
   resources::Allocation allocation;
-  std::string pending_code;  // "never_fits", "fits_later"
+  // What is reserved for it: its part of a placement group, in the first of which it runs. Empty
+  // for one that has no more than its allocation.
+  std::vector<resources::Reservation> bundles;
+  std::string gang;          // of the replicas it is placed and ends with; "" for none
+  int gang_rank = 0;         // within it
+  std::string pending_code;  // placement::kNeverFits or kFitsLater
   std::string pending_text;  // for people
 
   TimePoint since{};        // when it began to wait for a place, then to initialise
@@ -58,6 +64,9 @@ struct Replica {
   int health_failures = 0;  // in a row
   nlohmann::json facts = nlohmann::json::object();  // what the engine and the code told
 };
+
+// True when requests are sent to it.
+bool InService(const Replica& replica);
 
 struct Deployment {
   DeploymentId id;
@@ -114,8 +123,9 @@ bool OnReconfigured(Deployment& deployment, Replica& replica, const std::string&
 // It passed a health check.
 void OnHealthy(Replica& replica);
 
-// It failed a health check. True when that was one too many and it has to be stopped.
-bool OnUnhealthy(Deployment& deployment, Replica& replica, TimePoint now);
+// It failed a health check, because of `why`. True when that was one too many and it has to be
+// stopped.
+bool OnUnhealthy(Deployment& deployment, Replica& replica, const std::string& why, TimePoint now);
 
 // It will not start: its constructor raised, its process ended, no node can ever hold it. The
 // caller stops what is left of it.
@@ -125,6 +135,10 @@ void OnStartFailed(Deployment& deployment, Replica& replica, const std::string& 
 // Its process is gone. Forgets it; unless it was stopping, that is a failure with a cause.
 void OnGone(Deployment& deployment, const std::string& unique, const std::string& cause,
             TimePoint now);
+
+// It has lost a part of its place and cannot go on: the caller stops it.
+void OnPlaceLost(Deployment& deployment, const Replica& replica, const std::string& cause,
+                 TimePoint now);
 
 // How long to wait before the next try after `streak` failures close together: none after the
 // first, then 50 ms doubling up to 5 s. (Ray Serve does not wait; docs/differences.md.)

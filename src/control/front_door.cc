@@ -136,6 +136,10 @@ void FrontDoor::OnClosed() {
   for (Waiter& waiter : waiting) Open(waiter.options, std::move(waiter.done));
 }
 
+void FrontDoor::OnFound(const DoorOptions& options) {
+  if (!options_ && Check(options).ok()) options_ = options;
+}
+
 void FrontDoor::OnHeadUp(const NodeId& head) {
   head_ = head;
   Order();

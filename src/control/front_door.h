@@ -53,6 +53,9 @@ class FrontDoor {
   // Closes it and forgets its options; `done` is called when nothing listens any more.
   void Close(std::function<void()> done);
 
+  // A proxy listens with these options, which the store does not know.
+  void OnFound(const DoorOptions& options);
+
   void OnHeadUp(const NodeId& head);
   void OnNodeDown(const NodeId& node);
 

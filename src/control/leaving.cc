@@ -11,9 +11,11 @@ void Leaving::Begin(const engine::StopOrder& order, bool routed, TimePoint now) 
   entries_.insert_or_assign(order.id, entry);
 }
 
-void Leaving::Unrouted(std::uint64_t epoch) {
+void Leaving::Unrouted(std::uint64_t epoch, TimePoint now) {
   for (auto& [id, entry] : entries_) {
-    if (!entry.epoch) entry.epoch = epoch;
+    if (entry.epoch) continue;
+    entry.epoch = epoch;
+    entry.give_up_at = now + kAckTimeout;
   }
 }
 
@@ -25,7 +27,7 @@ std::vector<engine::StopOrder> Leaving::Ready(const RouteBook& book, TimePoint n
     const Entry& entry = item.second;
     const bool acknowledged =
         entry.epoch && book.Acknowledged(entry.order.id.deployment, *entry.epoch);
-    if (!acknowledged && now < entry.since + kAckTimeout) return false;
+    if (!acknowledged && now < entry.give_up_at) return false;
     engine::StopOrder order = entry.order;
     order.grace = std::max(Duration::zero(), order.grace - (now - entry.since));
     ready.push_back(order);
@@ -36,7 +38,7 @@ std::vector<engine::StopOrder> Leaving::Ready(const RouteBook& book, TimePoint n
 
 TimePoint Leaving::NextDeadline() const {
   TimePoint next = kNever;
-  for (const auto& [id, entry] : entries_) next = std::min(next, entry.since + kAckTimeout);
+  for (const auto& [id, entry] : entries_) next = std::min(next, entry.give_up_at);
   return next;
 }
 

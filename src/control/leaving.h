@@ -17,8 +17,8 @@
 
 namespace penstock::control {
 
-// A router that does not acknowledge within this is taken for dead; the replica itself refuses
-// what it still sends.
+// A router that does not acknowledge within this of being told is taken for dead; the replica
+// itself refuses what it still sends.
 inline constexpr Duration kAckTimeout = std::chrono::seconds(2);
 
 class Leaving {
@@ -27,8 +27,9 @@ class Leaving {
   // it was never `routed`.
   void Begin(const engine::StopOrder& order, bool routed, TimePoint now);
 
-  // The routes as of `epoch` are without those that have begun to leave.
-  void Unrouted(std::uint64_t epoch);
+  // Routers have been told of the routes as of `epoch`, without those that have begun to leave. A
+  // new controller may have to wait with that.
+  void Unrouted(std::uint64_t epoch, TimePoint now);
 
   // Forgets it: it is gone already.
   void Forget(const ReplicaId& id);
@@ -44,6 +45,7 @@ class Leaving {
     engine::StopOrder order;
     std::optional<std::uint64_t> epoch;  // of the first routes without it
     TimePoint since{};
+    TimePoint give_up_at = kNever;  // on routers that have not acknowledged that
   };
   std::map<ReplicaId, Entry> entries_;
 };

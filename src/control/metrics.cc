@@ -52,10 +52,6 @@ double Number(AppStatus status) {
   return 6;
 }
 
-bool InService(const Replica& replica) {
-  return replica.state == ReplicaState::kRunning || replica.state == ReplicaState::kUpdating;
-}
-
 }  // namespace
 
 std::vector<MetricFamily> ControllerMetrics(const Controller& controller) {

@@ -11,6 +11,10 @@
 
 namespace penstock::control {
 
+// Keys of the nodes that are there, and of the instance's logging.
+inline constexpr const char* kNodePrefix = "node/";
+inline constexpr const char* kLogging = "setting/logging";
+
 // The write that remembers an application.
 Write Remember(const App& app);
 

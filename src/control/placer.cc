@@ -5,17 +5,42 @@
 #include <optional>
 #include <sstream>
 
-#include "penstock/check.h"
+#include "control/rollout.h"
 #include "resources/families.h"
 
 namespace penstock::control {
 namespace {
 
-struct Waiting {
-  Deployment* deployment;
-  Replica* replica;
-  const resources::Demand* demand;
+// What a deployment's replicas ask for.
+struct Wanted {
+  resources::Demand demand;  // of one replica
+  std::optional<placement::GroupDemand> group;
+  resources::Demand size;  // what pack sorts by
 };
+
+// A replica, or the replicas of a gang.
+struct Waiting {
+  DeploymentId deployment;
+  std::vector<Replica*> members;
+  const Wanted* wanted;
+};
+
+// Pack sorts by all bundles where these are one place, else by the first, or by the replica.
+resources::Demand SizeOf(const Wanted& wanted) {
+  if (!wanted.group) return wanted.demand;
+  resources::Demand size = wanted.group->bundles.front();
+  if (wanted.group->strategy != GroupStrategy::kStrictPack) return size;
+  for (std::size_t i = 1; i < wanted.group->bundles.size(); ++i) {
+    size.amounts.Add(wanted.group->bundles[i].amounts);
+  }
+  return size;
+}
+
+Wanted WantedBy(const Deployment& deployment) {
+  Wanted wanted{.demand = DemandOf(deployment), .group = GroupOf(deployment)};
+  wanted.size = SizeOf(wanted);
+  return wanted;
+}
 
 std::optional<std::string> Impossible(const resources::Demand& demand) {
   for (const auto& [name, amount] : demand.amounts.amounts()) {
@@ -24,57 +49,161 @@ std::optional<std::string> Impossible(const resources::Demand& demand) {
   return std::nullopt;
 }
 
-void NotePending(Replica& replica, const placement::Refused& refused) {
-  const std::string text = refused.Text();
-  replica.pending_code = text.substr(0, text.find(':'));
+std::optional<std::string> Impossible(const Wanted& wanted) {
+  if (!wanted.group) return Impossible(wanted.demand);
+  for (const resources::Demand& bundle : wanted.group->bundles) {
+    if (auto message = Impossible(bundle)) return message;
+  }
+  return std::nullopt;
+}
+
+bool Waits(const Replica& replica) {
+  return replica.state == ReplicaState::kStarting && !replica.placed;
+}
+
+// Those of a deployment, the members of a gang side by side. A gang that is not whole does not
+// begin.
+std::vector<Waiting> WaitingOf(Deployment& deployment, const Wanted& wanted) {
+  std::vector<Waiting> waiting;
+  for (Replica& replica : deployment.replicas) {
+    if (!Waits(replica)) continue;
+    const bool joins = !replica.gang.empty() && !waiting.empty() &&
+                       waiting.back().members.front()->gang == replica.gang;
+    if (!joins) waiting.push_back({.deployment = deployment.id, .wanted = &wanted});
+    waiting.back().members.push_back(&replica);
+  }
+  std::erase_if(waiting, [&](const Waiting& one) {
+    return static_cast<int>(one.members.size()) < GangSize(deployment.target.spec);
+  });
+  return waiting;
+}
+
+// True when the reason is another one than before.
+bool NotePending(Replica& replica, const std::string& code, const std::string& text) {
+  const bool news = replica.pending_code != code;
+  replica.pending_code = code;
   replica.pending_text = text;
+  return news;
+}
+
+void Settle(Replica& replica, resources::Reservation place) {
+  replica.placed = true;
+  replica.node = std::move(place.node);
+  replica.allocation = std::move(place.allocation);
+  replica.pending_code.clear();
+  replica.pending_text.clear();
+}
+
+// Gives the members their places, or returns the code and the text of the refusal.
+std::optional<std::pair<std::string, std::string>> PlaceOne(State& state, const Waiting& one,
+                                                            const placement::Policy& policy) {
+  if (!one.wanted->group) {
+    auto decision = placement::Place(state.cluster, one.wanted->demand, policy, state.placement);
+    if (const auto* no = std::get_if<placement::Refused>(&decision)) {
+      return std::pair(no->CodeText(), no->Text());
+    }
+    Settle(*one.members.front(), std::get<placement::Placed>(std::move(decision)));
+    Take(state, HeldBy(*one.members.front()));
+    return std::nullopt;
+  }
+  auto decision = placement::PlaceGroup(state.cluster, *one.wanted->group, policy, state.placement);
+  if (const auto* no = std::get_if<placement::GroupRefused>(&decision)) {
+    return std::pair(no->CodeText(), no->Text());
+  }
+  auto& bundles = std::get<placement::GroupPlaced>(decision).bundles;
+  const std::size_t each = bundles.size() / one.members.size();
+  for (std::size_t i = 0; i < one.members.size(); ++i) {
+    Replica& replica = *one.members[i];
+    const auto first = bundles.begin() + static_cast<std::ptrdiff_t>(i * each);
+    replica.bundles.assign(first, first + static_cast<std::ptrdiff_t>(each));
+    const resources::Reservation& home = replica.bundles.front();
+    Settle(replica, {home.node, PartOf(home.allocation, one.wanted->demand.amounts)});
+    Take(state, HeldBy(replica));
+  }
+  return std::nullopt;
 }
 
 }  // namespace
 
-Placements PlaceWaiting(State& state, const placement::Policy& policy) {
-  std::map<DeploymentId, resources::Demand> demands;
+bool MaySpanNodes(const DeploymentSpec& spec) {
+  if (spec.gang) return true;
+  return spec.placement_group && spec.placement_group->strategy != GroupStrategy::kStrictPack;
+}
+
+Placements PlaceWaiting(State& state, std::set<DeploymentId>& unplaced,
+                        const placement::Policy& policy) {
+  std::erase_if(unplaced, [&](const DeploymentId& id) {
+    const auto deployment = state.deployments.find(id);
+    return deployment == state.deployments.end() ||
+           std::ranges::none_of(deployment->second.replicas, Waits);
+  });
+  std::map<DeploymentId, Wanted> wanted;
   std::vector<Waiting> waiting;
-  for (auto& [id, deployment] : state.deployments) {
-    for (Replica& replica : deployment.replicas) {
-      if (replica.state != ReplicaState::kStarting || replica.placed) continue;
-      const auto [demand, fresh] = demands.try_emplace(id);
-      if (fresh) demand->second = DemandOf(deployment);
-      waiting.push_back({&deployment, &replica, &demand->second});
-    }
+  for (const DeploymentId& id : unplaced) {
+    Deployment& deployment = state.deployments.at(id);
+    const Wanted& asks = wanted.emplace(id, WantedBy(deployment)).first->second;
+    for (Waiting& one : WaitingOf(deployment, asks)) waiting.push_back(std::move(one));
   }
   if (policy.strategy == placement::Strategy::kPack) {
     std::stable_sort(waiting.begin(), waiting.end(), [&](const Waiting& a, const Waiting& b) {
-      return placement::PlacesBefore(*a.demand, *b.demand, policy);
+      return placement::PlacesBefore(a.wanted->size, b.wanted->size, policy);
     });
   }
   Placements result;
   for (const Waiting& one : waiting) {
-    const ReplicaId id{one.deployment->id, one.replica->unique};
-    if (auto why = Impossible(*one.demand)) {
-      result.impossible.emplace_back(id, *std::move(why));
-      continue;
-    }
-    auto decision = placement::Place(state.cluster, *one.demand, policy, state.placement);
-    if (auto* placed = std::get_if<placement::Placed>(&decision)) {
-      state.cluster.Find(placed->node)->resources.Take(placed->allocation);
-      one.replica->placed = true;
-      one.replica->node = placed->node;
-      one.replica->allocation = std::move(placed->allocation);
-      one.replica->pending_code.clear();
-      one.replica->pending_text.clear();
-      result.placed.push_back(id);
-    } else {
-      NotePending(*one.replica, std::get<placement::Refused>(decision));
+    const auto impossible = Impossible(*one.wanted);
+    const auto refusal = impossible ? std::nullopt : PlaceOne(state, one, policy);
+    for (Replica* replica : one.members) {
+      const ReplicaId id{one.deployment, replica->unique};
+      if (impossible) {
+        result.impossible.emplace_back(id, *impossible);
+      } else if (!refusal) {
+        result.placed.push_back(id);
+      } else if (NotePending(*replica, refusal->first, refusal->second)) {
+        result.refused.push_back(id);
+      }
     }
   }
   return result;
 }
 
+std::vector<resources::Reservation> HeldBy(const Replica& replica) {
+  if (!replica.bundles.empty()) return replica.bundles;
+  return {{replica.node, replica.allocation}};
+}
+
+void Take(State& state, const std::vector<resources::Reservation>& reservations) {
+  for (const auto& [id, allocation] : reservations) {
+    auto* node = state.cluster.Find(id);
+    if (node != nullptr && node->alive) node->resources.Take(allocation);
+  }
+}
+
+std::vector<resources::Reservation> TakeFree(
+    State& state, const std::vector<resources::Reservation>& reservations) {
+  std::vector<resources::Reservation> kept;
+  for (const resources::Reservation& one : reservations) {
+    auto* node = state.cluster.Find(one.node);
+    const bool alive = node != nullptr && node->alive;
+    if (alive && !node->resources.Holds(one.allocation)) continue;
+    if (alive) node->resources.Take(one.allocation);
+    kept.push_back(one);
+  }
+  return kept;
+}
+
+void GiveBack(State& state, const std::vector<resources::Reservation>& reservations) {
+  for (const auto& [id, allocation] : reservations) {
+    auto* node = state.cluster.Find(id);
+    if (node != nullptr && node->alive) node->resources.GiveBack(allocation);
+  }
+}
+
 void ReleasePlace(State& state, Replica& replica) {
   if (!replica.placed) return;
-  if (auto* node = state.cluster.Find(replica.node)) node->resources.GiveBack(replica.allocation);
+  GiveBack(state, HeldBy(replica));
   replica.placed = false;
+  replica.bundles.clear();
 }
 
 placement::Policy PolicyFrom(const std::string& use_pack, const std::string& high_priority) {

@@ -1,6 +1,7 @@
 // Gives waiting replicas their places: the shell around placement/.
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,13 +15,32 @@ namespace penstock::control {
 // What became of the replicas that waited.
 struct Placements {
   std::vector<ReplicaId> placed;  // node and allocation are taken and noted in the replica
+  // Have no room, for another reason than before.
+  std::vector<ReplicaId> refused;
   // Asks for an amount that no node of any size could give; with Ray's message.
   std::vector<std::pair<ReplicaId, std::string>> impossible;
 };
 
-// Tries every waiting replica once, in the order of their deployments and creation (pack: the
-// largest first), and notes why those that stay waiting do.
-Placements PlaceWaiting(State& state, const placement::Policy& policy);
+// Tries every waiting replica of `unplaced` once, a gang as one, in the order of their deployments
+// and creation (pack: the largest first), and notes why those that stay waiting do. Deployments
+// that have none are taken out of `unplaced`.
+Placements PlaceWaiting(State& state, std::set<DeploymentId>& unplaced,
+                        const placement::Policy& policy);
+
+// True for gangs, and for placement groups whose bundles may lie on several nodes.
+bool MaySpanNodes(const DeploymentSpec& spec);
+
+// What a replica that is placed holds: its bundles, else its allocation.
+std::vector<resources::Reservation> HeldBy(const Replica& replica);
+
+// Takes and gives back what lies on nodes that are alive.
+void Take(State& state, const std::vector<resources::Reservation>& reservations);
+void GiveBack(State& state, const std::vector<resources::Reservation>& reservations);
+
+// For what was given before this controller, or before a node was thought dead: since then it may
+// have been given to others. Returns those that were taken, and those on nodes that are not alive.
+std::vector<resources::Reservation> TakeFree(
+    State& state, const std::vector<resources::Reservation>& reservations);
 
 // Gives back what a replica holds, if it was placed.
 void ReleasePlace(State& state, Replica& replica);

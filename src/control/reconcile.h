@@ -16,12 +16,19 @@ namespace penstock::control {
 struct Plan {
   int create = 0;                        // replicas of the target version to add
   std::vector<std::string> stop;         // to be taken out of service, gracefully
+  std::vector<std::string> abort;        // to be ended at once: their gang has lost a member
+  std::vector<std::string> migrate;      // to serve only until others do
+  std::vector<std::string> stay;         // not any more: their node takes replicas again
   std::vector<std::string> reconfigure;  // to be told of the target's configuration
   std::vector<std::string> adopt;        // run the target in all that they need to know
+  bool again = false;                    // ask again at once: there is more to do
   TimePoint wake = kNever;               // ask again then, if nothing happens before
 
   // True when there is nothing to do now.
-  bool empty() const { return create == 0 && stop.empty() && reconfigure.empty() && adopt.empty(); }
+  bool empty() const {
+    return create == 0 && stop.empty() && abort.empty() && migrate.empty() && stay.empty() &&
+           reconfigure.empty() && adopt.empty();
+  }
 };
 
 Plan Reconcile(const Deployment& deployment, const NodeFacts& nodes, TimePoint now);
@@ -29,5 +36,9 @@ Plan Reconcile(const Deployment& deployment, const NodeFacts& nodes, TimePoint n
 // Reports HEALTHY once all that is wanted runs the target version and nothing else is under way;
 // then failures are forgotten. True when anything of that changed.
 bool RefreshStatus(Deployment& deployment);
+
+// The controller before this one left it HEALTHY, and fewer serve than are wanted: they ended
+// unseen. True when the status changed.
+bool OnLostUnseen(Deployment& deployment);
 
 }  // namespace penstock::control

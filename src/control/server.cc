@@ -8,9 +8,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/socket.h"
+#include "config/autoscaling_options.h"
 #include "config/fields.h"
 #include "control/app_request.h"
 #include "control/metrics.h"
+#include "control/scaling_json.h"
 #include "control/snapshot_json.h"
 
 namespace penstock::control {
@@ -46,6 +48,7 @@ std::vector<DeploymentId> IdsFrom(const Json& list) {
 LoadReport LoadFrom(const Json& params) {
   LoadReport report{.router = params.value("router", ""),
                     .deployment = {params.value("app", ""), params.value("name", "")},
+                    .arrived = params.value("arrived", std::uint64_t{0}),
                     .queued = params.value("queued", 0.0)};
   const Json by_replica = params.value("running", Json::object());
   for (const auto& [replica, running] : by_replica.get_ref<const Json::object_t&>()) {
@@ -168,10 +171,17 @@ void Server::OnNotice(RouterId id, const std::string& method, const Message& mes
 void Server::OnCall(RouterId id, const std::string& method, const Message& params,
                     const Peer::Respond& respond) {
   static const std::map<std::string, Handler> handlers = {
-      {"serve.start", &Server::Start},       {"serve.deploy", &Server::Deploy},
-      {"serve.wait", &Server::Wait},         {"serve.delete", &Server::Delete},
-      {"serve.shutdown", &Server::Shutdown}, {"serve.status", &Server::ShowStatus},
-      {"serve.app", &Server::ShowApp},       {"cluster.resources", &Server::ShowResources},
+      {"serve.start", &Server::Start},
+      {"serve.deploy", &Server::Deploy},
+      {"serve.wait", &Server::Wait},
+      {"serve.delete", &Server::Delete},
+      {"serve.shutdown", &Server::Shutdown},
+      {"serve.status", &Server::ShowStatus},
+      {"serve.app", &Server::ShowApp},
+      {"cluster.resources", &Server::ShowResources},
+      {"node.drain", &Server::Drain},
+      {"node.undrain", &Server::Undrain},
+      {"serve.explain_scaling", &Server::ExplainScaling},
   };
   loop_.AtTurnEnd(*this);
   if (extension_.on_call(peers_.at(id), method, params.json, respond)) return;
@@ -257,6 +267,40 @@ void Server::ShowStatus(const Message&, const Peer::Respond& respond) {
 
 void Server::ShowResources(const Message&, const Peer::Respond& respond) {
   respond(Message{ResourcesJson(*controller_), ""});
+}
+
+void Server::ExplainScaling(const Message& params, const Peer::Respond& respond) {
+  const DeploymentId id{params.json.value("app", ""), params.json.value("name", "")};
+  const auto found = controller_->state().deployments.find(id);
+  if (found == controller_->state().deployments.end()) {
+    return respond(Status(Code::kNotFound, "There is no " + id.ToString() + "."));
+  }
+  std::optional<AutoscalingSpec> other;
+  if (params.json.contains("with")) {
+    Json options = found->second.target.options.value("autoscaling_config", Json::object());
+    options.update(params.json.at("with"));
+    auto spec = config::ParseAutoscaling(options);
+    if (!spec.ok()) return respond(spec.status());
+    other = *std::move(spec);
+  }
+  respond(Message{ScalingJson(found->second, controller_->autoscaler().JournalOf(id), other), ""});
+}
+
+void Server::Drain(const Message& params, const Peer::Respond& respond) {
+  std::optional<Duration> within;
+  if (config::Has(params.json, "deadline_s")) {
+    const auto seconds = config::NumberField("deadline_s", params.json.at("deadline_s"), {});
+    if (!seconds.ok()) return respond(seconds.status());
+    within = FromSeconds(*seconds);
+  }
+  const std::string node = params.json.value("node", "");
+  const Status drains = controller_->Drain(node, within);
+  if (!drains.ok() || !params.json.value("wait", false)) return Answering(respond)(drains);
+  controller_->WaitDrained(node, Answering(respond));
+}
+
+void Server::Undrain(const Message& params, const Peer::Respond& respond) {
+  Answering(respond)(controller_->Undrain(params.json.value("node", "")));
 }
 
 void Server::ShowApp(const Message& params, const Peer::Respond& respond) {

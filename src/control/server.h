@@ -71,6 +71,9 @@ class Server final : public RoutePublisher, private base::FdHandler, private bas
   void Shutdown(const base::Message& params, const base::Peer::Respond& respond);
   void ShowStatus(const base::Message& params, const base::Peer::Respond& respond);
   void ShowResources(const base::Message& params, const base::Peer::Respond& respond);
+  void ExplainScaling(const base::Message& params, const base::Peer::Respond& respond);
+  void Drain(const base::Message& params, const base::Peer::Respond& respond);
+  void Undrain(const base::Message& params, const base::Peer::Respond& respond);
   void ShowApp(const base::Message& params, const base::Peer::Respond& respond);
   Status KeepCode(const base::Message& params) const;
 

@@ -56,13 +56,21 @@ Json ReplicaJson(const Replica& replica, const State& state) {
                {"log_file_path", replica.facts.value("log", Json())},
                {"start_time_s", replica.started_unix},
                {"startup", replica.facts.value("startup", Json::object())},
-               {"env", replica.facts.value("env", Json::object())}};
+               {"env", replica.facts.value("env", Json::object())},
+               {"health", replica.facts.value("health", Json{{"state", "healthy"}})}};
+  if (!replica.gang.empty()) {
+    json["gang"] = {{"id", replica.gang}, {"rank", replica.gang_rank}};
+  }
   if (replica.placed) {
     const auto* node = state.cluster.Find(replica.node);
     json["node_id"] = replica.node;
     json["assigned_resources"] = AmountsJson(Shown(replica.allocation.amounts));
     json["devices"] =
         DevicesJson(replica.allocation, node == nullptr ? nullptr : &node->resources.spec());
+    for (const resources::Reservation& bundle : replica.bundles) {
+      json["placement_group"].push_back(
+          {{"node_id", bundle.node}, {"resources", AmountsJson(bundle.allocation.amounts)}});
+    }
   } else {
     json["pending"] = {{"code", replica.pending_code}, {"reason", replica.pending_text}};
   }
@@ -206,6 +214,7 @@ Json NodeJson(const placement::ClusterNode& node) {
           {"ip", spec.ip},
           {"is_head", spec.is_head},
           {"alive", node.alive},
+          {"draining", node.draining},
           {"labels", labels},
           {"total", AmountsJson(spec.total)},
           {"free", AmountsJson(node.resources.FreeAmounts())},
@@ -229,6 +238,7 @@ Json ServeStatusJson(const Controller& controller, const StatusOptions& options)
   return {{"proxies", proxies},
           {"proxy_addresses", addresses},
           {"applications", apps},
+          {"notice", controller.notice()},
           {"target_capacity", nullptr}};
 }
 

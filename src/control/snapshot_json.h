@@ -20,7 +20,7 @@ struct StatusOptions {
   double slow_startup_s = kSlowStartup_s;
 };
 
-// {proxies, applications, target_capacity}.
+// {proxies, applications, notice, target_capacity}.
 nlohmann::json ServeStatusJson(const Controller& controller, const StatusOptions& options);
 
 // {total, available, nodes: [{id, name, ip, is_head, alive, labels, total, free, devices}]}.

@@ -12,6 +12,7 @@
 #include "penstock/ids.h"
 #include "placement/cluster.h"
 #include "placement/place.h"
+#include "placement/place_group.h"
 
 namespace penstock::control {
 
@@ -37,6 +38,13 @@ struct State {
 // What placement has to find for a replica of `deployment`: its demand, and the implicit
 // per-node resource that stands for max_replicas_per_node.
 resources::Demand DemandOf(const Deployment& deployment);
+
+// What placement has to find at once: for a gang, or for a replica with a placement group. None for
+// others.
+std::optional<placement::GroupDemand> GroupOf(const Deployment& deployment);
+
+// Whether it counts as one that its node runs.
+bool CountsOnItsNode(const Replica& replica);
 
 // What ChooseVictims needs to know of every node.
 NodeFacts FactsOf(const State& state);

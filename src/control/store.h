@@ -30,8 +30,17 @@ class Store {
   virtual Result<std::map<std::string, std::string>> Load() = 0;
 };
 
-// SQLite at `path`, in write-ahead mode. kInternal when it cannot be opened or is damaged.
-Result<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path);
+struct OpenedStore {
+  std::unique_ptr<Store> store;
+  // Why the file that was there is not used, and where it is kept. Empty: it is used, or there was
+  // none.
+  std::string replaced;
+};
+
+// SQLite at `path`, in write-ahead mode. A file that is damaged is kept beside it, as
+// "<path>.corrupt-<UTC time>", and a fresh one takes its place. kFailedPrecondition for one of a
+// newer schema, kInternal when it cannot be opened or moved: both name the file, and leave it.
+Result<OpenedStore> OpenSqliteStore(const std::string& path, double unix_s);
 
 // Forgets everything with the process: for tests and simulations.
 class MemoryStore final : public Store {

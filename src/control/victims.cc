@@ -25,6 +25,20 @@ Candidate Rate(const Deployment& deployment, const Replica& replica, int age_ran
       replica.unique};
 }
 
+// Those that end with `unique`, and it.
+std::vector<std::string> GangOf(const Deployment& deployment, const std::string& unique,
+                                const std::vector<std::string>& spared) {
+  const Replica* one = deployment.Find(unique);
+  if (one->gang.empty()) return {unique};
+  std::vector<std::string> members;
+  for (const Replica& replica : deployment.replicas) {
+    const bool stays = replica.state == ReplicaState::kStopping ||
+                       std::find(spared.begin(), spared.end(), replica.unique) != spared.end();
+    if (replica.gang == one->gang && !stays) members.push_back(replica.unique);
+  }
+  return members;
+}
+
 }  // namespace
 
 std::vector<std::string> ChooseVictims(const Deployment& deployment, int count,
@@ -35,6 +49,7 @@ std::vector<std::string> ChooseVictims(const Deployment& deployment, int count,
   for (const Replica& replica : deployment.replicas) {
     --newest_first;  // later in the list is newer
     if (replica.state == ReplicaState::kStopping) continue;
+    if (replica.state == ReplicaState::kPendingMigration) continue;
     if (std::find(spared.begin(), spared.end(), replica.unique) != spared.end()) continue;
     candidates.push_back(Rate(deployment, replica, newest_first, nodes));
   }
@@ -43,7 +58,11 @@ std::vector<std::string> ChooseVictims(const Deployment& deployment, int count,
   std::vector<std::string> victims;
   for (const Candidate& candidate : candidates) {
     if (static_cast<int>(victims.size()) >= count) break;
-    victims.push_back(candidate.unique);
+    const auto gone = std::find(victims.begin(), victims.end(), candidate.unique);
+    if (gone != victims.end()) continue;  // with its gang
+    const auto gang = GangOf(deployment, candidate.unique, spared);
+    if (static_cast<int>(victims.size() + gang.size()) > count) continue;
+    victims.insert(victims.end(), gang.begin(), gang.end());
   }
   return victims;
 }

@@ -20,13 +20,26 @@
 
 namespace penstock::engine {
 
+// The replicas that one is placed, fails and ends with.
+struct Gang {
+  std::string id;                    // "" for none
+  int rank = 0;                      // within it
+  std::vector<std::string> members;  // ReplicaId::unique, by rank
+
+  friend bool operator==(const Gang&, const Gang&) = default;
+};
+
 // Everything that a replica's process is made from.
 struct StartOrder {
   ReplicaId id;
   NodeId node;
-  resources::Allocation allocation;
+  resources::Allocation allocation;  // what it may use
+  // What is reserved for it, here and elsewhere; it runs in the first. Empty: its allocation.
+  std::vector<resources::Reservation> bundles;
+  Gang gang;
   bool default_cpus = false;  // its CPU is Serve's default of one, not a wish
   std::string code_version;   // told back when the replica is adopted
+  nlohmann::json app_record;  // the same: what a controller without its store rebuilds it from
   nlohmann::json launch;      // how to load the user's code; docs/design/control-protocol.md
   nlohmann::json options;     // the deployment's options as set
   RuntimeEnv runtime_env;
@@ -43,7 +56,8 @@ struct StartOrder {
 struct ReconfigureOrder {
   ReplicaId id;
   NodeId node;
-  nlohmann::json options;  // as set from now on; told back when the replica is adopted
+  nlohmann::json options;     // as set from now on; told back when the replica is adopted
+  nlohmann::json app_record;  // the same
   int max_ongoing_requests = 5;
   std::string user_config = "null";
   bool user_config_changed = false;
@@ -59,16 +73,21 @@ struct StopOrder {
   Duration grace{};  // zero: at once
 };
 
-// A custom request router: Python code in a process of its own.
-struct RouterOrder {
-  DeploymentId id;        // whose requests it decides about
+// Code of the user's that decides, in a process of its own: Python.
+struct CodeHostOrder {
+  enum class Kind {
+    kRequestRouter,      // where requests go
+    kAutoscalingPolicy,  // how many replicas there are to be
+  };
+  Kind kind = Kind::kRequestRouter;
+  DeploymentId id;        // about which it decides
   std::string socket;     // to listen on; another one for other code
   nlohmann::json launch;  // the deployment's: interpreter, folders, code
   RuntimeEnv runtime_env;
-  std::string router_class;   // import path
-  std::string kwargs = "{}";  // JSON, for its initialize_state
+  std::string import_path;    // of a class or function, unless `launch` has its code
+  std::string kwargs = "{}";  // JSON: for a router's initialize_state, a policy class's constructor
 
-  friend bool operator==(const RouterOrder&, const RouterOrder&) = default;
+  friend bool operator==(const CodeHostOrder&, const CodeHostOrder&) = default;
 };
 
 // What a proxy is started with.
@@ -87,8 +106,9 @@ struct ReplicaEvent {
     kReady,         // it listens; `facts` adds what its code told
     kStartFailed,   // it will not become ready: `message`, with the traceback if there is one
     kReconfigured,  // took the last change; `message` when it did not
-    kHealthy,       // passed a check after a failure
-    kUnhealthy,     // failed a check: `message`
+    kHealthy,       // passed a check after a failure or being busy; `facts`
+    kUnhealthy,     // failed a check: `message`, and `facts`
+    kBusy,          // user code holds its loop up, and gets on: `facts`; no failure
     kStopped,       // process and all descendants are gone; `message` is the cause
   };
   Kind kind = Kind::kSpawned;
@@ -113,6 +133,9 @@ class EngineListener {
   // A node is there, with what it runs.
   virtual void OnNodeUp(const resources::NodeSpec& node,
                         const std::vector<AdoptedReplica>& replicas) = 0;
+
+  // A node that is about to be told of has a proxy, which was started so.
+  virtual void OnProxyRuns(const NodeId& node, const ProxyOrder& proxy) = 0;
 
   // A node is gone, and so is all that ran on it.
   virtual void OnNodeDown(const NodeId& node, const std::string& why) = 0;
@@ -143,8 +166,8 @@ class Engine {
   // Answers when no proxy runs or listens there any more.
   virtual void StopProxy(const NodeId& node, std::function<void(Status)> done) = 0;
 
-  // From now on these custom routers run there, and no others.
-  virtual void RunRouters(const NodeId& node, const std::vector<RouterOrder>& orders) = 0;
+  // From now on these run there, and no others.
+  virtual void RunCodeHosts(const NodeId& node, const std::vector<CodeHostOrder>& orders) = 0;
 
   // Ends a node and what runs there. OnNodeDown follows.
   virtual void StopNode(const NodeId& node) = 0;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "penstock/ids.h"
+#include "penstock/units.h"
 #include "resources/node.h"
 
 namespace penstock::placement {
@@ -14,7 +15,8 @@ namespace penstock::placement {
 struct ClusterNode {
   resources::NodeResources resources;
   bool alive = true;
-  bool draining = false;
+  bool draining = false;              // takes nothing new
+  TimePoint drain_deadline = kNever;  // draining: when it goes, whatever runs there
 };
 
 class Cluster {

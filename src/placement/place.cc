@@ -205,8 +205,10 @@ bool NodeRefusal::Later() const {
   return false;
 }
 
+const char* Refused::CodeText() const { return code == Code::kNeverFits ? kNeverFits : kFitsLater; }
+
 std::string Refused::Text() const {
-  std::string text = code == Code::kNeverFits ? "never_fits" : "fits_later";
+  std::string text = CodeText();
   if (nodes.empty()) return text + ": there is no node";
   const NodeRefusal& near = nodes[static_cast<std::size_t>(nearest)];
   text += ": nearest is node '" + near.node_name + "': " + near.Text();

@@ -34,10 +34,7 @@ struct PlacementState {
 };
 
 // A room was found. Taking it is the caller's.
-struct Placed {
-  NodeId node;
-  resources::Allocation allocation;
-};
+using Placed = resources::Reservation;
 
 // Why one node cannot take the replica: the first constraint that fails, in this order.
 struct NodeRefusal {
@@ -71,9 +68,15 @@ struct Refused {
   // The node that came nearest: least is missing on it, relative to what is asked. -1: no nodes.
   int nearest = -1;
 
+  // kNeverFits or kFitsLater below.
+  const char* CodeText() const;
+
   // For status messages, one line: code, nearest miss, and each node's reason.
   std::string Text() const;
 };
+
+inline constexpr const char* kNeverFits = "never_fits";
+inline constexpr const char* kFitsLater = "fits_later";
 
 using Decision = std::variant<Placed, Refused>;
 

@@ -104,6 +104,13 @@ SimpleReply HeadTimedOut(Duration limit) {
           ""};
 }
 
+SimpleReply BodyTimedOut(Duration limit) {
+  return {
+      408, std::string(kPlainText),
+      "Nothing of the request's body arrived for " + nlohmann::json(ToSeconds(limit)).dump() + "s.",
+      ""};
+}
+
 SimpleReply TooLarge(std::uint64_t limit_bytes) {
   return {413, std::string(kPlainText),
           "The request body is larger than " + std::to_string(limit_bytes) + " bytes.", ""};

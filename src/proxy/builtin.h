@@ -42,6 +42,7 @@ SimpleReply Unreadable(int status);
 
 // The head of a request did not arrive in time.
 SimpleReply HeadTimedOut(Duration limit);
+SimpleReply BodyTimedOut(Duration limit);
 
 // The body is larger than allowed.
 SimpleReply TooLarge(std::uint64_t limit_bytes);

@@ -34,14 +34,16 @@ void Forwarding::Forward() {
   stage_ = Stage::kForwarded;
   if (body_ended_) payload_ += std::exchange(body_, {});
   end_sent_ = body_ended_;
+  TimePoint deadline = kNever;
   if (timeout_s_) {
-    deadline_ = server_.loop().After(FromSeconds(*timeout_s_), [this] {
+    deadline = server_.loop().Now() + FromSeconds(*timeout_s_);
+    deadline_ = server_.loop().At(deadline, [this] {
       deadline_ = 0;
-      Cancel();
+      if (exchange_) std::exchange(exchange_, nullptr)->Expire();
       OnDeadline();
     });
   }
-  auto exchange = queue_->Start(std::exchange(payload_, {}), body_ended_, *this);
+  auto exchange = queue_->Start(std::exchange(payload_, {}), body_ended_, *this, false, deadline);
   // It may have failed at once, and its connection with it gone on to the next request.
   if (!exchange->done()) exchange_ = std::move(exchange);
 }

@@ -318,6 +318,7 @@ void GrpcStream::EndFromReplica() {
 
 void GrpcStream::OnFailure(const route::Failure& failure) {
   exchange_.reset();
+  if (failure.kind == route::Failure::Kind::kTooLate) return OnDeadline();
   End(CodeOf(failure.kind), failure.message);
 }
 

@@ -51,6 +51,7 @@ void HttpCall::Begin(const HttpHead& head) {
   const bool worth_reading =
       !head.chunked && !head.expects_continue && head.content_length <= kWorthReading;
   if (own_reply_ && !worth_reading) Answer(*std::exchange(own_reply_, {}));
+  if (head.chunked || head.content_length > 0) AwaitBody();
 }
 
 void HttpCall::BeginUnreadable(const SimpleReply& reply) {
@@ -142,15 +143,25 @@ void HttpCall::EncodeHead(const HttpHead& head, std::string_view prefix, const s
 
 void HttpCall::OnBodyPiece(std::string_view piece) {
   received_ += piece.size();
+  StopWaiting();  // else it would be one wait from the first piece to the last
   if (received_ > server_.options().max_body_bytes) {
     if (replying()) return client_.OnReplyBroken();
     return Answer(TooLarge(server_.options().max_body_bytes));
   }
+  if (receiving()) AwaitBody();
   if (own_reply_) return client_.OnBodyMoved(piece.size());  // nobody wants it
   AddBody(piece);
 }
 
+// Waits for the client, unless it is the client who waits: for what it sent to go on.
+void HttpCall::AwaitBody() {
+  const bool unread = !receiving() && backlog() > 0;
+  if (websocket_ || body_ended() || replying() || !open() || unread) return;
+  server_.OnBodyAwaited(*this);
+}
+
 void HttpCall::OnBodyEnd() {
+  StopWaiting();
   // A WebSocket's "body" are its messages: it ends when the client closes.
   if (!websocket_ || own_reply_) SetBodyEnded();
   if (own_reply_) {
@@ -172,6 +183,7 @@ void HttpCall::OnReply(std::string_view payload, std::uint8_t flags) {
   }
   const bool end = (flags & base::kEnd) != 0;
   stage_ = Stage::kReplying;
+  StopWaiting();
   status_ = head.status;
   upgraded_ = websocket_ && head.status == 101 && !end;
   client_.OnReplyHead(head, end ? std::optional<std::size_t>(body.size()) : std::nullopt);
@@ -197,6 +209,7 @@ void HttpCall::Break(const char* why) {
 
 void HttpCall::OnFailure(const route::Failure& failure) {
   exchange_.reset();
+  if (failure.kind == route::Failure::Kind::kTooLate) return OnDeadline();
   if (replying()) return client_.OnReplyBroken();
   if (stage_ != Stage::kOver) Answer(ReplyTo(failure));
 }
@@ -206,7 +219,16 @@ void HttpCall::OnDeadline() {
   Answer(TimedOut(id_, *timeout_s_));
 }
 
+void HttpCall::OnBodyMoved(std::size_t bytes) {
+  AwaitBody();
+  client_.OnBodyMoved(bytes);
+}
+
+// Only before the reply has begun.
+void HttpCall::OnImpatience() { Answer(BodyTimedOut(server_.options().body_timeout)); }
+
 void HttpCall::Answer(const SimpleReply& reply) {
+  StopWaiting();
   Cancel();
   own_reply_.reset();
   stage_ = Stage::kReplying;
@@ -218,6 +240,9 @@ void HttpCall::Answer(const SimpleReply& reply) {
   client_.OnReplyBody(reply.body, /*end=*/true);
 }
 
-void HttpCall::NoteLeft() { Forwarding::NoteLeft(upgraded_ ? base::kWsAbnormal : kClientLeft); }
+void HttpCall::NoteLeft() {
+  StopWaiting();
+  Forwarding::NoteLeft(upgraded_ ? base::kWsAbnormal : kClientLeft);
+}
 
 }  // namespace penstock::proxy

@@ -12,10 +12,11 @@
 #include "proxy/builtin.h"
 #include "proxy/forwarding.h"
 #include "proxy/http_head.h"
+#include "proxy/patience.h"
 
 namespace penstock::proxy {
 
-class HttpCall final : public Forwarding {
+class HttpCall final : public Forwarding, private Patience::Waiter {
  public:
   // The client's side of it: writes the reply as its version of HTTP wants it.
   class Client {
@@ -46,7 +47,8 @@ class HttpCall final : public Forwarding {
       : Forwarding(server, RequestLog::Protocol::kHttp), client_(client) {}
 
   // Takes up a request. It may be answered before this returns; if it is not, and !refused(), the
-  // client's side calls Forward, at the end of the body at the latest.
+  // client's side calls Forward, at the end of the body at the latest. When that takes its time,
+  // and it is the client that does, it is answered with 408.
   void Begin(const HttpHead& head);
 
   // As Begin, for bytes that are no request: the answer to them.
@@ -87,8 +89,10 @@ class HttpCall final : public Forwarding {
   void OnReply(std::string_view payload, std::uint8_t flags) override;
   void OnBody(std::string_view piece, std::uint8_t flags) override;
   void OnFailure(const route::Failure& failure) override;
-  void OnBodyMoved(std::size_t bytes) override { client_.OnBodyMoved(bytes); }
+  void OnBodyMoved(std::size_t bytes) override;
   void OnDeadline() override;
+  void OnImpatience() override;
+  void AwaitBody();
   void Pass(std::string_view piece, bool end);
   void Break(const char* why);
 

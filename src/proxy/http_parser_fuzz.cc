@@ -25,7 +25,8 @@ class Recorder final : public HttpParser::Sink {
     in_body_ = true;
     CheckHead(head);
     target_ = head.target;
-    announced_ = head.chunked ? 0 : head.content_length;
+    // What follows a CONNECT is not HTTP, whatever its head announces.
+    announced_ = head.chunked || head.method == "CONNECT" ? 0 : head.content_length;
     chunked_ = head.chunked;
     received_ = 0;
     copy_ = std::string(head.target);

@@ -30,7 +30,7 @@ constexpr std::uint32_t kMaxGrpcStreams = 1024;
 struct Server::Grpc final : public base::FdHandler {
   Grpc(Server& to, base::UniqueFd socket, GrpcServing what)
       : server(to), listener(std::move(socket)), serving(std::move(what)) {
-    Listen();
+    if (server.route_wait_ == 0) Listen();
   }
   ~Grpc() override { StopListening(); }
 
@@ -66,14 +66,31 @@ Server::Server(base::Loop& loop, base::UniqueFd listener, route::Router& router,
       address_(base::LocalAddress(listener_)),
       access_log_(loop, options_.node),
       idle_(loop, options_.keep_alive_timeout),
-      heads_(loop, options_.head_timeout) {
+      heads_(loop, options_.head_timeout),
+      bodies_(loop, options_.body_timeout) {
   if (const Status bad = access_log_.SetFile(options_.access_log); !bad.ok()) {
     base::LogError("no_access_log", {{"why", bad.message()}});
   }
+  if (options_.route_wait > Duration::zero() && !router_.informed()) {
+    route_wait_ = loop_.After(options_.route_wait, [this] {
+      route_wait_ = 0;
+      base::LogWarning("no_routes_heard_of",
+                       {{"waited_s", std::to_string(ToSeconds(options_.route_wait))}});
+      Listen();
+    });
+  } else {
+    Listen();
+  }
+}
+
+void Server::OnInformed() {
+  if (route_wait_ == 0) return;
+  loop_.Cancel(std::exchange(route_wait_, 0));
   Listen();
 }
 
 Server::~Server() {
+  if (route_wait_ != 0) loop_.Cancel(route_wait_);
   StopListening();
   std::vector<std::shared_ptr<ClientConnection>> all;
   all.reserve(connections_.size());

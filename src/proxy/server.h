@@ -34,11 +34,15 @@ struct ServerOptions {
   std::optional<double> request_timeout_s;  // absent: none
   Duration keep_alive_timeout = std::chrono::seconds(90);
   Duration head_timeout = std::chrono::seconds(60);  // for a request's head, and for a handshake
+  Duration body_timeout = std::chrono::seconds(60);  // between two pieces of a request's body
   std::uint64_t max_body_bytes = std::uint64_t{1} << 30;
   std::string access_log;                       // path, "" for none
   std::string node;                             // named in log lines
   std::string session_header = "x-session-id";  // names the session; in lower case
   std::shared_ptr<const TlsContext> tls;        // nullptr: plain
+  // How long clients wait to be accepted for the router to hear of routes: one that has heard of
+  // none would turn them away.
+  Duration route_wait{};
 };
 
 // What a server speaks over TLS, as ALPN names it, the dearest first.
@@ -55,6 +59,9 @@ class Server final : private base::FdHandler {
 
   // Serves gRPC too, on a listener of its own.
   void ListenGrpc(base::UniqueFd listener, GrpcServing serving);
+
+  // The router has heard of routes.
+  void OnInformed();
 
   // Connections open now, those that are still agreeing on TLS included.
   std::size_t connections() const { return connections_.size() + handshakes_.size(); }
@@ -75,6 +82,7 @@ class Server final : private base::FdHandler {
   void OnIdle(Patience::Waiter& connection) { idle_.Begin(connection); }        // has no request
   void OnHeadBegun(Patience::Waiter& connection) { heads_.Begin(connection); }  // part of one
   void OnBusy(Patience::Waiter& connection) { connection.StopWaiting(); }       // has one
+  void OnBodyAwaited(Patience::Waiter& call) { bodies_.Begin(call); }           // the next of it
   void Drop(ClientConnection& connection);                                      // it closed
 
   // A client said the preface of HTTP/2, and `received` behind it.
@@ -96,6 +104,7 @@ class Server final : private base::FdHandler {
   base::Loop& loop_;
   base::UniqueFd listener_;
   bool listens_ = false;
+  base::Loop::TimerId route_wait_ = 0;  // while clients are not accepted yet
   route::Router& router_;
   ServerOptions options_;
   std::string address_;
@@ -104,8 +113,9 @@ class Server final : private base::FdHandler {
   std::unique_ptr<Grpc> grpc_;
   base::RequestHead head_;
   std::array<char, 256 << 10> scratch_;
-  Patience idle_;   // between requests
-  Patience heads_;  // handshakes and heads that have begun
+  Patience idle_;    // between requests
+  Patience heads_;   // handshakes and heads that have begun
+  Patience bodies_;  // bodies of which more is to come
   std::unordered_map<ClientConnection*, std::shared_ptr<ClientConnection>> connections_;
   std::unordered_map<Handshake*, std::shared_ptr<Handshake>> handshakes_;
   std::int64_t date_second_ = -1;

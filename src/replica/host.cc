@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/process.h"
+
 namespace penstock::replica {
 namespace {
 
@@ -22,9 +24,14 @@ UserCode::Done Answer(Peer::Respond respond) {
 
 }  // namespace
 
-Host::Host(base::Loop& loop, base::UniqueFd control, UserCode& user_code,
-           std::function<void()> on_exit)
-    : user_code_(user_code), runtime_(loop, user_code), on_exit_(std::move(on_exit)) {
+Host::Host(base::Loop& loop, base::UniqueFd control, std::unique_ptr<base::ProgressPage> page,
+           UserCode& user_code, std::function<void()> on_exit)
+    : loop_(loop),
+      user_code_(user_code),
+      page_(std::move(page)),
+      runtime_(loop, user_code, page_.get()),
+      on_exit_(std::move(on_exit)) {
+  loop_.NoteTurnsIn(page_.get());
   agent_ = Peer::Open(
       loop, std::move(control),
       {.on_call = [this](
@@ -34,14 +41,15 @@ Host::Host(base::Loop& loop, base::UniqueFd control, UserCode& user_code,
        .on_closed = [this](const std::string&) { on_exit_(); }});
 }
 
+Host::~Host() { loop_.NoteTurnsIn(nullptr); }
+
 void Host::OnCall(const std::string& method, const Json& params, Peer::Respond respond) {
   if (method == "replica.init") {
     Initialize(params, std::move(respond));
   } else if (method == "replica.reconfigure") {
     Reconfigure(params, std::move(respond));
   } else if (method == "replica.health") {
-    runtime_.telemetry().Flush();  // and looks whether the log has grown too large
-    user_code_.CheckHealth(Answer(std::move(respond)));
+    CheckHealth(params, std::move(respond));
   } else if (method == "replica.metrics") {
     Json families = ToJson(runtime_.telemetry().Metrics(runtime_.ongoing()));
     for (Json& family : user_code_.Metrics()) families.push_back(std::move(family));
@@ -68,6 +76,16 @@ void Host::Initialize(const Json& params, Peer::Respond respond) {
     if (outcome.ok()) {
       if (Status bad = runtime_.Listen(socket); !bad.ok()) outcome = bad;
     }
+    Answer(respond)(std::move(outcome));
+  });
+}
+
+void Host::CheckHealth(const Json& params, Peer::Respond respond) {
+  if (page_) page_->NoteCheck(params.value("check", std::uint64_t{0}), loop_.clock().Now());
+  runtime_.telemetry().Flush();  // and looks whether the log has grown too large
+  user_code_.CheckHealth([respond = std::move(respond)](Result<Json> outcome) {
+    if (outcome.ok() && !outcome->is_object()) *outcome = Json::object();
+    if (outcome.ok()) (*outcome)["threads_cpu_s"] = ToSeconds(base::CpuTimeOfOtherThreads());
     Answer(respond)(std::move(outcome));
   });
 }

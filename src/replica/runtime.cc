@@ -17,8 +17,8 @@ using base::FrameHead;
 using base::FrameKind;
 using base::RefuseReason;
 
-Runtime::Runtime(base::Loop& loop, UserCode& user_code)
-    : loop_(loop), user_code_(user_code), telemetry_(loop) {}
+Runtime::Runtime(base::Loop& loop, UserCode& user_code, base::ProgressPage* page)
+    : loop_(loop), user_code_(user_code), page_(page), telemetry_(loop) {}
 
 Runtime::~Runtime() {
   if (listener_) {
@@ -160,6 +160,7 @@ void Runtime::OnRequest(Router& router, const Frame& frame) {
   }
   ++ongoing_;
   ++calls_;
+  if (page_ != nullptr) page_->NoteRequests(++begun_);
   router.last_admitted = stream;
   const bool end = (frame.head.flags & base::kEnd) != 0;
   auto call = std::make_shared<Call>(*this, router.connection, frame, loop_.clock().Now());
@@ -197,6 +198,7 @@ void Runtime::Refuse(Router& router, std::uint32_t stream, RefuseReason reason) 
 
 void Runtime::OnAnswered(const Call& call) {
   --ongoing_;
+  if (page_ != nullptr) page_->NoteAnswer();
   if (!call.held()) telemetry_.OnAnswered(call);  // a slot that nobody used is no request
   OfferSlots();
 }

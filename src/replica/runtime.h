@@ -15,6 +15,7 @@
 
 #include "base/connection.h"
 #include "base/loop.h"
+#include "base/progress_page.h"
 #include "penstock/status.h"
 #include "replica/call.h"
 #include "replica/telemetry.h"
@@ -24,8 +25,9 @@ namespace penstock::replica {
 
 class Runtime final : private base::FdHandler {
  public:
-  // `user_code` outlives the runtime.
-  Runtime(base::Loop& loop, UserCode& user_code);
+  // `user_code` outlives the runtime, and so does `page`, where requests are noted unless it is
+  // nullptr.
+  Runtime(base::Loop& loop, UserCode& user_code, base::ProgressPage* page = nullptr);
   ~Runtime() override;
 
   Runtime(const Runtime&) = delete;
@@ -84,6 +86,8 @@ class Runtime final : private base::FdHandler {
 
   base::Loop& loop_;
   UserCode& user_code_;
+  base::ProgressPage* page_;
+  std::uint64_t begun_ = 0;  // requests
   Telemetry telemetry_;
   base::UniqueFd listener_;
   std::string path_;

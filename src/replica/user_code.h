@@ -29,7 +29,8 @@ class UserCode {
   // Tells running code of new values: `user_config` if it is there, `rank`.
   virtual void Reconfigure(const nlohmann::json& change, Done done) = 0;
 
-  // Asks the code whether it is well.
+  // Asks the code whether it is well. It may tell of its threads: "threads" with "limit", "taken",
+  // "queued" and "begun", as engine/local/watchdog.h has them.
   virtual void CheckHealth(Done done) = 0;
 
   // Runs a request. Its end is reported through the call.

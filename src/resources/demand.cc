@@ -85,4 +85,27 @@ Result<Demand> MakeDemand(const ReplicaResources& request) {
   return demand;
 }
 
+Result<Demand> MakeBundle(const std::map<std::string, double>& amounts,
+                          const std::map<std::string, std::string>& labels) {
+  Demand demand;
+  for (const auto& [name, value] : amounts) {
+    const bool bytes = name == kMemory || name == kObjectStoreMemory;
+    if (Status bad = Add(demand.amounts, name, name, bytes ? std::trunc(value) : value);
+        !bad.ok()) {
+      return bad;
+    }
+  }
+  auto selector = LabelSelector::Parse(labels);
+  if (!selector.ok()) return selector.status();
+  demand.selectors = {*std::move(selector)};
+  return demand;
+}
+
+Demand AtLeast(Demand bundle, const Demand& demand) {
+  for (const auto& [name, amount] : demand.amounts.amounts()) {
+    if (amount > bundle.amounts.Get(name)) bundle.amounts.Set(name, amount);
+  }
+  return bundle;
+}
+
 }  // namespace penstock::resources

@@ -1,6 +1,8 @@
 // What one replica asks for, checked with Ray's ranges and Ray's words.
 #pragma once
 
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,5 +33,13 @@ inline constexpr std::string_view kImplicitPrefix = "node:__internal_implicit_re
 // kInvalidArgument, with Ray's message, for negative amounts, amounts below 1e-4, reserved
 // names, amounts that a device family cannot give, and malformed selectors.
 Result<Demand> MakeDemand(const ReplicaResources& request);
+
+// What placement has to find for a bundle of a placement group: `amounts` by resource ("CPU",
+// "GPU", ...; memory in bytes), on a node with these labels. Errors as of MakeDemand.
+Result<Demand> MakeBundle(const std::map<std::string, double>& amounts,
+                          const std::map<std::string, std::string>& labels);
+
+// Every amount of `demand`, at least.
+Demand AtLeast(Demand bundle, const Demand& demand);
 
 }  // namespace penstock::resources

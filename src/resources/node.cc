@@ -40,6 +40,23 @@ Status CheckNodeTotals(const std::map<std::string, double>& totals) {
   return {};
 }
 
+Allocation PartOf(const Allocation& whole, const ResourceSet& amounts) {
+  Allocation part{.amounts = amounts};
+  for (const auto& [name, amount] : amounts.amounts()) {
+    PENSTOCK_CHECK(amount <= whole.amounts.Get(name));
+    const auto devices = whole.devices.find(name);
+    if (devices == whole.devices.end()) continue;
+    Quantity left = amount;
+    for (const DeviceShare& share : devices->second) {
+      if (left == Quantity()) break;
+      const Quantity taken = std::min(left, share.share);
+      part.devices[name].push_back({share.device, taken});
+      left -= taken;
+    }
+  }
+  return part;
+}
+
 NodeResources::NodeResources(NodeSpec spec) : spec_(std::move(spec)) {
   for (const auto& [name, amount] : spec_.total.amounts()) {
     if (IsDeviceResource(name)) {

@@ -31,6 +31,17 @@ struct Allocation {
   friend bool operator==(const Allocation&, const Allocation&) = default;
 };
 
+// A part of a node that is somebody's.
+struct Reservation {
+  NodeId node;
+  Allocation allocation;
+  friend bool operator==(const Reservation&, const Reservation&) = default;
+};
+
+// The part of `whole` that `amounts` describes: of its devices the first. Pre: `whole` holds as
+// much of everything (checked).
+Allocation PartOf(const Allocation& whole, const ResourceSet& amounts);
+
 // Why a demand does not fit a node: the first resource, by name, that is short.
 struct Shortage {
   enum class Kind {

@@ -109,13 +109,14 @@ void DeploymentQueue::DropBeyondLimit() {
 }
 
 std::shared_ptr<Exchange> DeploymentQueue::Start(std::string payload, bool end, ReplySink& sink,
-                                                 bool near) {
+                                                 bool near, TimePoint deadline) {
   auto exchange = std::make_shared<Exchange>(*this, std::move(payload), end, sink);
   exchange->sequence_ = next_sequence_++;
   const base::RoutingKeys keys = base::ParseRoutingKeys(exchange->payload_);
   exchange->model_ = keys.multiplexed_model_id;
   exchange->point_ = keys.session_id.empty() ? random_.Next() : HashPoint(keys.session_id);
   exchange->near_ = near;
+  exchange->deadline_ = deadline;
   exchange->patient_until_ = exchange->model_.empty() ? TimePoint{} : loop_.Now() + patience_;
   if (known_ && !route_.available) {
     Fail(exchange, Unavailable(route_.id));
@@ -134,6 +135,10 @@ std::shared_ptr<Exchange> DeploymentQueue::Start(std::string payload, bool end, 
   if (route_.max_queued_requests >= 0 && queued >= route_.max_queued_requests) {
     Fail(exchange, Backpressure(route_, queued));
     return exchange;
+  }
+  if (deadline != kNever) {
+    exchange->waited_ = true;
+    exchange->arrived_ = loop_.Now();
   }
   waiting_.emplace(exchange->sequence_, exchange);
   if (passes) {
@@ -163,6 +168,7 @@ std::shared_ptr<Exchange> DeploymentQueue::StartAt(const std::string& replica, s
     Fail(exchange, ReplicaGone(route_.id, replica));
     return exchange;
   }
+  exchange->sequence_ = next_sequence_++;
   SendTo(**link, exchange);
   return exchange;
 }
@@ -229,6 +235,7 @@ void DeploymentQueue::ArmPatience() {
 void DeploymentQueue::Pump() {
   // Sending cannot free a slot, so one pass is enough; a failing link pumps again by itself.
   if (std::exchange(pumping_, true)) return;
+  std::vector<std::shared_ptr<Exchange>> late;
   std::vector<std::string_view> full;  // models that the patient wait for, with what is open now
   for (auto next = waiting_.begin(); next != waiting_.end();) {
     const auto exchange = next->second;
@@ -245,8 +252,13 @@ void DeploymentQueue::Pump() {
     const auto link = Choose(*exchange);
     if (link) {
       SetStandsAside(*exchange, false);
+      const bool gives_way = GivesWay(*exchange);
       next = waiting_.erase(next);
-      SendTo(*links_[*link], exchange);
+      if (gives_way) {
+        late.push_back(exchange);
+      } else {
+        SendTo(*links_[*link], exchange);
+      }
       continue;
     }
     if (!AnyOpen()) break;
@@ -257,7 +269,16 @@ void DeploymentQueue::Pump() {
   pumping_ = false;
   ArmPatience();
   Consult();
+  for (const auto& exchange : late) Fail(exchange, {.kind = Failure::Kind::kTooLate});
 }
+
+// Only when somebody else has something from it.
+bool DeploymentQueue::GivesWay(const Exchange& exchange) const {
+  return exchange.waited_ && waiting_.size() > 1 &&
+         margin_.TooLate(exchange.deadline_ - loop_.Now(), exchange.deadline_ - exchange.arrived_);
+}
+
+void DeploymentQueue::NoteDeadline(bool kept) { kept ? margin_.NoteDone() : margin_.NoteCut(); }
 
 void DeploymentQueue::Requeue(std::shared_ptr<Exchange> exchange) {
   if (exchange->done()) return;
@@ -291,7 +312,7 @@ void DeploymentQueue::DropLeft() {
 }
 
 Load DeploymentQueue::Sample() const {
-  Load load{.queued = static_cast<int>(waiting_.size())};
+  Load load{.arrived = started(), .queued = static_cast<int>(waiting_.size())};
   for (const auto* links : {&links_, &leaving_}) {
     for (const auto& link : *links) {
       if (link->in_flight() > 0)

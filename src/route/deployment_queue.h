@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/random.h"
 #include "route/custom_router.h"
+#include "route/deadline_margin.h"
 #include "route/exchange.h"
 #include "route/policy.h"
 #include "route/replica_link.h"
@@ -23,6 +24,7 @@ namespace penstock::route {
 
 // What a router queues and runs for a deployment, for the autoscaler.
 struct Load {
+  std::uint64_t arrived = 0;  // ever
   int queued = 0;
   std::map<std::string, int> running;  // by replica
 };
@@ -48,9 +50,10 @@ class DeploymentQueue {
   void Apply(const DeploymentRoute& route);
 
   // Queues a request or sends it at once. The sink may be told of a failure before this returns.
-  // With `near` it prefers replicas of this process's node.
-  std::shared_ptr<Exchange> Start(std::string payload, bool end, ReplySink& sink,
-                                  bool near = false);
+  // With `near` it prefers replicas of this process's node. At the `deadline` the caller calls
+  // Expire; near it the request may give way to others that wait, and fails with kTooLate.
+  std::shared_ptr<Exchange> Start(std::string payload, bool end, ReplySink& sink, bool near = false,
+                                  TimePoint deadline = kNever);
 
   // Sends a request to this replica and no other, even if it is full. The sink is told of
   // kReplicaGone when the replica is not there or refuses because it is leaving.
@@ -81,7 +84,7 @@ class DeploymentQueue {
   // As last told.
   const DeploymentRoute& route() const { return route_; }
 
-  // Requests that were ever given to Start.
+  // Requests that were ever given to Start, or sent by StartAt.
   std::uint64_t started() const { return next_sequence_ - 1; }
 
   // Requests that wait for a replica.
@@ -100,6 +103,7 @@ class DeploymentQueue {
   void Pump();                                       // a slot may be free
   void OnLinkIdle();                                 // a leaving replica's last request ended
   void OnNews();                                     // a replica has told something new
+  void NoteDeadline(bool kept);                      // of a request that had waited and was begun
   void TellEnd(Exchange& exchange);                  // it is over; the custom router knows of it
 
  private:
@@ -110,6 +114,7 @@ class DeploymentQueue {
   bool IsPatient(const Exchange& exchange) const;
   bool MayBeSent(const Exchange& exchange) const;
   bool AnyOpen() const;
+  bool GivesWay(const Exchange& exchange) const;
   void SetStandsAside(Exchange& exchange, bool aside);
   void ArmPatience();
   void Consult();
@@ -129,6 +134,7 @@ class DeploymentQueue {
   std::map<std::uint64_t, std::shared_ptr<Exchange>> waiting_;  // by order of arrival
   std::uint64_t next_sequence_ = 1;
   std::size_t aside_ = 0;  // of waiting_: those that do so although a replica is open
+  DeadlineMargin margin_;
   Policy policy_;
   std::unique_ptr<CustomRouter> custom_;  // made for the first request that needs it
   std::uint64_t custom_life_ = 0;  // grows when a process takes over that was asked nothing yet

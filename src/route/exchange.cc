@@ -51,6 +51,11 @@ void Exchange::Abandon() {
   sink_ = discard_.get();
 }
 
+void Exchange::Expire() {
+  if (link_ != nullptr && waited_ && queue_ != nullptr) queue_->NoteDeadline(/*kept=*/false);
+  Cancel();
+}
+
 void Exchange::Cancel() {
   if (done()) return;
   const auto self = shared_from_this();

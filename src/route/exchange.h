@@ -27,6 +27,7 @@ struct Failure {
     kShutdown,      // this router is closing
     kReplicaGone,   // it was for one replica alone, which is not there or leaving
     kRouterFailed,  // the deployment's custom router raised: `message`
+    kTooLate,       // its deadline is so near that it gave way to others
   };
   Kind kind = Kind::kUnavailable;
   std::string message;  // for people, Ray Serve's words where it has any
@@ -79,6 +80,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // sink follows.
   void Cancel();
 
+  // Its deadline has come: as Cancel.
+  void Expire();
+
   // Nobody waits for the reply, but the request is to run to its end. No call to the sink follows.
   void Abandon();
 
@@ -108,6 +112,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   TimePoint patient_until_{};         // until then it waits for replicas that have its model
   bool stands_aside_ = false;         // in the queue although a replica is open
   bool pinned_ = false;               // for its replica alone
+  TimePoint arrived_{};               // with a deadline: when it came
+  TimePoint deadline_ = kNever;
+  bool waited_ = false;  // with a deadline: not sent at once
   std::string payload_;
   std::string replica_;
   bool end_;

@@ -198,6 +198,7 @@ void ReplicaLink::OnReplyFrame(const Frame& frame) {
 }
 
 void ReplicaLink::Deliver(Exchange& exchange, const Frame& frame, bool end) {
+  if (end && exchange.waited_) exchange.queue_->NoteDeadline(/*kept=*/true);
   const std::uint8_t flags = frame.head.flags;
   const bool starts = frame.head.kind == FrameKind::kReply;
   if (starts && !frame.payload.empty() && !frame.shared.empty()) {  // a head, and a body apart

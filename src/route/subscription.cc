@@ -90,6 +90,7 @@ void Subscription::Report(const DeploymentId& id) {
   link_.Notify("load.report", {{{"router", name_},
                                 {"app", id.app},
                                 {"name", id.name},
+                                {"arrived", load.arrived},
                                 {"queued", load.queued},
                                 {"running", load.running}},
                                ""});

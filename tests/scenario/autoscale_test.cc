@@ -72,6 +72,17 @@ TEST_F(AutoscaleTest, SleepsAtZeroAndWakesAtOnceForARequest) {
   EXPECT_EQ(sim.Running("a"), 1);
 }
 
+// It was ready so soon after a decision that none followed until something else happened.
+TEST_F(AutoscaleTest, ThatAReplicaIsReadyIsDecidedUpon) {
+  sim.engine.behaviours["d"].start = milliseconds(40);
+  sim.Deploy("a", {{"autoscaling_config",
+                    {{"min_replicas", 0},
+                     {"initial_replicas", 1},
+                     {"max_replicas", 3},
+                     {"downscale_delay_s", 2}}}});
+  EXPECT_TRUE(sim.RunUntil([&] { return target() == 0; }));
+}
+
 TEST_F(AutoscaleTest, GoesToZeroThroughOne) {
   Deploy({{"min_replicas", 0},
           {"initial_replicas", 3},

@@ -284,6 +284,23 @@ TEST_F(LifecycleTest, ThreeFailedChecksInARowReplaceAReplica) {
   EXPECT_NE(sim.Replicas("a")[0], id);
 }
 
+TEST_F(LifecycleTest, ABusyReplicaIsNeitherFailingNorHealthy) {
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  const auto id = sim.Replicas("a")[0];
+  for (int i = 0; i < 5; ++i) sim.engine.SayBusy(id);
+  sim.Run(seconds(1));
+  EXPECT_EQ(sim.Replicas("a")[0], id);
+  EXPECT_EQ(sim.Find("a")->status.status, DeploymentStatus::kHealthy);
+  EXPECT_EQ(sim.Find("a")->replicas[0].facts.at("health").at("state"), "busy");
+  for (int i = 0; i < 2; ++i) sim.engine.FailCheck(id);
+  sim.engine.SayBusy(id);
+  sim.engine.FailCheck(id);
+  sim.controller->Settle();
+  EXPECT_EQ(sim.Find("a")->status.status, DeploymentStatus::kUnhealthy);
+  EXPECT_NE(sim.Find("a")->status.message.find("Cause: check_health raised"), std::string::npos);
+}
+
 TEST_F(LifecycleTest, ARedeployWithFewerDeploymentsDropsTheRest) {
   const auto app = [](const std::vector<std::string>& names) {
     nlohmann::json params = {
@@ -343,9 +360,10 @@ TEST_F(LifecycleTest, BadDeploysChangeNothing) {
   const Status later =
       sim.TryDeploy({{"name", "b"},
                      {"ingress", "d"},
-                     {"deployments", {{{"name", "d"}, {"options", {{"max_surge_percent", 10}}}}}}});
+                     {"deployments",
+                      {{{"name", "d"}, {"options", {{"deployment_actors", {{{"name", "x"}}}}}}}}}});
   EXPECT_EQ(later.code(), Code::kUnimplemented);
-  EXPECT_THAT(later.message(), HasSubstr("max_surge_percent"));
+  EXPECT_THAT(later.message(), HasSubstr("deployment_actors"));
   EXPECT_EQ(sim.controller->state().apps.size(), 1u);
   EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
 }

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "scenario/sim.h"
 
 namespace penstock::scenario {
@@ -33,8 +35,11 @@ TEST(Recovery, WhatDiedMeanwhileIsReplaced) {
   sim.Run(seconds(1));
   sim.engine.replicas.erase(sim.Replicas("a")[0]);
   sim.RestartController();
+  EXPECT_EQ(sim.AppStatus("a"), "UNHEALTHY");
+  EXPECT_THAT(sim.Find("a")->status.message, testing::HasSubstr("1 of its replicas ended"));
   sim.Run(seconds(1));
   EXPECT_EQ(sim.Running("a"), 2);
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
   EXPECT_EQ(sim.engine.replicas.size(), 2u);
 }
 
@@ -128,6 +133,151 @@ TEST(Recovery, RoutersAreToldNothingUntilTheNodesAreBack) {
   sim.ReplaceController();
   sim.Rejoin(head);
   EXPECT_FALSE(sim.controller->Recovering()) << "the second is not waited for again";
+}
+
+// The two seconds that routers have were over before they were told.
+TEST(Recovery, RoutersHaveTheirTimeAfterIt) {
+  Sim sim;
+  const NodeId head = sim.AddNode("head", {{"CPU", 4}});
+  sim.AddNode("second", {{"CPU", 4}});
+  sim.Deploy("a", {});
+  sim.Run(seconds(1));
+  const ReplicaId id = sim.Replicas("a").at(0);
+  ASSERT_EQ(sim.Find("a")->replicas[0].node, head);
+  sim.ReplaceController();
+  sim.Rejoin(head);
+  for (int i = 0; i < control::kHealthStrikes; ++i) sim.engine.FailCheck(id);
+  sim.routers.silent = true;
+  sim.Run(seconds(6));
+  EXPECT_FALSE(sim.controller->Recovering());
+  EXPECT_FALSE(sim.engine.replicas.at(id).stopping) << "routers have just been told";
+  sim.Run(seconds(2));
+  EXPECT_FALSE(sim.engine.replicas.contains(id));
+  sim.CheckInvariants();
+}
+
+// Another controller gave the bundle to others while its replica's node was away: it was taken
+// twice, which ended the controller.
+TEST(Recovery, ABundleThatWasGivenToOthersIsNotTakenTwice) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 2}});
+  const NodeId home = sim.AddNode("home", {{"CPU", 1}, {"GPU", 1}});
+  sim.Deploy("a", {{"placement_group_bundles", {{{"CPU", 1}, {"GPU", 1}}, {{"CPU", 2}}}}});
+  sim.Run(seconds(1));
+  ASSERT_EQ(sim.Running("a"), 1);
+  sim.Disconnect(home);
+  sim.Deploy("b", {{"ray_actor_options", {{"num_cpus", 2}}}});
+  sim.Run(seconds(1));
+  ASSERT_EQ(sim.Running("b"), 1);
+  for (const bool restart : {false, true}) {
+    if (restart) sim.RestartController();
+    sim.Rejoin(home);
+    sim.Run(seconds(3));
+    EXPECT_EQ(sim.Running("b"), 1);
+    EXPECT_EQ(sim.Running("a"), 0) << "it was to have both";
+    EXPECT_EQ(sim.engine.replicas.size(), 1u);
+    sim.CheckInvariants();
+  }
+}
+
+// Replicas of a node that was given up come back beside those that took their places, ranks and
+// all.
+TEST(Recovery, NoTwoReplicasKeepOneRank) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 4}});
+  const NodeId second = sim.AddNode("second", {{"CPU", 4}});
+  sim.Deploy("a", {{"num_replicas", 2}});
+  sim.Run(seconds(1));
+  sim.Disconnect(second);
+  sim.Run(seconds(1));
+  sim.Deploy("a", {{"num_replicas", 3}});
+  sim.Run(seconds(1));
+  sim.Deploy("a", {{"num_replicas", 4}});
+  sim.Rejoin(second);
+  sim.Run(seconds(5));
+  ASSERT_EQ(sim.Running("a"), 4);
+  std::set<int> ranks;
+  for (const auto& replica : sim.Find("a")->replicas) ranks.insert(replica.rank);
+  EXPECT_THAT(ranks, testing::ElementsAre(0, 1, 2, 3));
+  EXPECT_EQ(sim.engine.replicas.size(), 4u);
+}
+
+// Its refusal was told to nobody: it served on as if it had the new configuration.
+TEST(Recovery, AConfigurationThatWasRefusedUnheardIsAskedForAgain) {
+  Sim sim;
+  const NodeId head = sim.AddNode("head", {{"CPU", 4}});
+  sim.Deploy("a", {{"user_config", 1}});
+  sim.Run(seconds(1));
+  const ReplicaId id = sim.Replicas("a").at(0);
+  sim.engine.behaviours["d"].reconfigure_error = "reconfigure raised";
+  sim.Deploy("a", {{"user_config", 2}});
+  sim.ReplaceController();
+  sim.Run(milliseconds(10));
+  ASSERT_TRUE(sim.engine.replicas.at(id).refused);
+  sim.engine.behaviours["d"].reconfigure_error = "";
+  sim.Rejoin(head);
+  sim.Run(milliseconds(10));
+  EXPECT_FALSE(sim.engine.replicas.at(id).refused);
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+}
+
+// An answer to an order of before came first, and the refusal counted no more.
+TEST(Recovery, ARefusalCountsAfterAnAnswerThatCameTwice) {
+  Sim sim;
+  sim.AddNode("head", {{"CPU", 4}});
+  sim.Deploy("a", {{"user_config", 1}});
+  sim.Run(seconds(1));
+  const ReplicaId id = sim.Replicas("a").at(0);
+  sim.engine.behaviours["d"].reconfigure_error = "reconfigure raised";
+  sim.Deploy("a", {{"user_config", 2}});
+  sim.controller->OnReplicaEvent(
+      {.kind = engine::ReplicaEvent::Kind::kReconfigured, .id = id, .message = "", .facts = {}});
+  sim.Settle();
+  sim.Run(milliseconds(10));
+  EXPECT_EQ(sim.AppStatus("a"), "UNHEALTHY");
+  sim.Run(seconds(5));
+  EXPECT_FALSE(sim.engine.replicas.contains(id));
+  EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
+}
+
+// They are more than wanted, and the head's go last: those of the new version went.
+TEST(Recovery, OldReplicasThatComeBackGoBeforeNewOnes) {
+  Sim sim;
+  const NodeId head = sim.AddNode("head", {{"CPU", 8}});
+  sim.Deploy("a", {{"num_replicas", 8}});
+  sim.Run(seconds(1));
+  sim.Disconnect(head);
+  sim.AddNode("second", {{"CPU", 4}});
+  sim.Deploy("a", {{"num_replicas", 2}}, "v2");
+  sim.Run(seconds(1));
+  const auto serving = sim.Replicas("a");
+  ASSERT_EQ(sim.Running("a"), 2);
+  sim.Rejoin(head);
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.Replicas("a"), serving);
+  EXPECT_EQ(sim.engine.replicas.size(), 2u);
+}
+
+// Halves of two gangs are as many as wanted, and none of them can go on.
+TEST(Recovery, HalfGangsAreLost) {
+  Sim sim;
+  const NodeId head = sim.AddNode("head", {{"CPU", 1}});
+  const NodeId second = sim.AddNode("second", {{"CPU", 1}});
+  sim.Deploy("a", {{"num_replicas", 2}, {"gang_scheduling_config", {{"gang_size", 2}}}});
+  sim.Run(seconds(1));
+  ASSERT_EQ(sim.Running("a"), 2);
+  sim.Disconnect(second);
+  const NodeId third = sim.AddNode("third", {{"CPU", 1}});
+  sim.Run(seconds(5));
+  ASSERT_EQ(sim.Running("a"), 2) << "on head and third";
+  sim.ReplaceController();
+  sim.KillNode(third);
+  sim.Rejoin(second);
+  sim.Rejoin(head);
+  sim.Run(seconds(5));  // with the invariants
+  EXPECT_EQ(sim.AppStatus("a"), "UNHEALTHY");
+  sim.Run(seconds(5));
+  EXPECT_EQ(sim.Running("a"), 2);
 }
 
 TEST(Recovery, AReplicaThatDrainsMayFinish) {

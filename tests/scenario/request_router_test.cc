@@ -26,18 +26,18 @@ class RequestRouterScenario : public testing::Test {
 TEST_F(RequestRouterScenario, AProcessRunsWhereARouterIsCustomAndNowhereElse) {
   sim.Deploy("b", {});
   sim.Run(seconds(1));
-  EXPECT_TRUE(sim.engine.routers.empty());
+  EXPECT_TRUE(sim.engine.code_hosts.empty());
   sim.Deploy("a", Custom());
   sim.Run(seconds(1));
-  ASSERT_EQ(sim.engine.routers.size(), 1u);
-  EXPECT_EQ(sim.engine.routers[0].id, (DeploymentId{"a", "d"}));
-  EXPECT_EQ(sim.engine.routers[0].router_class, "mine:Router");
-  EXPECT_EQ(json::parse(sim.engine.routers[0].kwargs), (json{{"n", 1}}));
+  ASSERT_EQ(sim.engine.code_hosts.size(), 1u);
+  EXPECT_EQ(sim.engine.code_hosts[0].id, (DeploymentId{"a", "d"}));
+  EXPECT_EQ(sim.engine.code_hosts[0].import_path, "mine:Router");
+  EXPECT_EQ(json::parse(sim.engine.code_hosts[0].kwargs), (json{{"n", 1}}));
   EXPECT_EQ(Told().kind, Kind::kCustom);
-  EXPECT_EQ(Told().socket, sim.engine.routers[0].socket);
+  EXPECT_EQ(Told().socket, sim.engine.code_hosts[0].socket);
   sim.controller->Delete("a");
   sim.Run(seconds(60));
-  EXPECT_TRUE(sim.engine.routers.empty());
+  EXPECT_TRUE(sim.engine.code_hosts.empty());
 }
 
 TEST_F(RequestRouterScenario, AChangeOfItsArgumentsIsAnotherProcessAndNoRestart) {
@@ -48,39 +48,39 @@ TEST_F(RequestRouterScenario, AChangeOfItsArgumentsIsAnotherProcessAndNoRestart)
   sim.Deploy("a", Custom(2));
   sim.Run(seconds(1));
   EXPECT_EQ(sim.Replicas("a"), replicas);
-  ASSERT_EQ(sim.engine.routers.size(), 1u);
+  ASSERT_EQ(sim.engine.code_hosts.size(), 1u);
   EXPECT_NE(Told().socket, before);
-  EXPECT_EQ(Told().socket, sim.engine.routers[0].socket);
+  EXPECT_EQ(Told().socket, sim.engine.code_hosts[0].socket);
   sim.Deploy(
       "a",
       {{"request_router_config",
         {{"request_router_class", "ray.serve.experimental.round_robin_router:RoundRobinRouter"}}}});
   sim.Run(seconds(1));
   EXPECT_EQ(sim.Replicas("a"), replicas);
-  EXPECT_TRUE(sim.engine.routers.empty());
+  EXPECT_TRUE(sim.engine.code_hosts.empty());
   EXPECT_EQ(Told().kind, Kind::kRoundRobin);
 }
 
 TEST_F(RequestRouterScenario, OtherOptionsLeaveTheProcessAlone) {
   sim.Deploy("a", Custom());
   sim.Run(seconds(1));
-  const auto before = sim.engine.routers;
+  const auto before = sim.engine.code_hosts;
   json options = Custom();
   options["num_replicas"] = 3;
   options["request_router_config"]["max_backoff_s"] = 2;
   sim.Deploy("a", options);
   sim.Run(seconds(1));
-  EXPECT_EQ(sim.engine.routers, before);
+  EXPECT_EQ(sim.engine.code_hosts, before);
   EXPECT_EQ(Told().max_backoff_s, 2);
 }
 
 TEST_F(RequestRouterScenario, ANewControllerWantsTheSameProcess) {
   sim.Deploy("a", Custom());
   sim.Run(seconds(1));
-  const auto before = std::exchange(sim.engine.routers, {});
+  const auto before = std::exchange(sim.engine.code_hosts, {});
   sim.RestartController();
   sim.Run(seconds(1));
-  EXPECT_EQ(sim.engine.routers, before);
+  EXPECT_EQ(sim.engine.code_hosts, before);
 }
 
 TEST_F(RequestRouterScenario, TheHashesArgumentsReachTheRouters) {

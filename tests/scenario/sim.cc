@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "scenario/invariants.h"
+
 namespace penstock::scenario {
 
 using Kind = engine::ReplicaEvent::Kind;
@@ -11,51 +13,109 @@ using nlohmann::json;
 
 // ---- engine ---------------------------------------------------------------------------------
 
+Duration SimEngine::Delay() const {
+  const auto most = static_cast<std::uint64_t>(faults.max_delay.count());
+  if (faults.random == nullptr || most == 0) return Duration::zero();
+  return Duration(static_cast<Duration::rep>(faults.random->Next() % most));
+}
+
+int SimEngine::Copies() const {
+  if (faults.random == nullptr) return 1;
+  return static_cast<double>(faults.random->Next() % 1000) < faults.duplicated * 1000 ? 2 : 1;
+}
+
+// On the connection that is there now: what is under way when it breaks never arrives.
+void SimEngine::Deliver(const NodeId& node, TimePoint when, std::function<void()> what) {
+  const auto link = links_.find(node);
+  if (link == links_.end()) return;
+  if (when <= clock_.now) return what();
+  agenda_.At(when, [this, node, number = link->second.number, what = std::move(what)] {
+    const auto now = links_.find(node);
+    if (now != links_.end() && now->second.number == number) what();
+  });
+}
+
+void SimEngine::TellFrom(const NodeId& node, const engine::ReplicaEvent& event) {
+  for (int copies = Copies(); copies > 0; --copies) {
+    Deliver(node, clock_.now + Delay(), [this, event] { listener_->OnReplicaEvent(event); });
+  }
+}
+
 void SimEngine::Tell(const ReplicaId& id, Kind kind, const std::string& message) {
+  const auto replica = replicas.find(id);
+  if (replica == replicas.end()) return;
   json facts = json::object();
   if (kind == Kind::kReady) facts["socket"] = "/sim/" + id.unique;
-  listener_->OnReplicaEvent({.kind = kind, .id = id, .message = message, .facts = facts});
+  TellFrom(replica->second.order.node,
+           {.kind = kind, .id = id, .message = message, .facts = std::move(facts)});
+}
+
+void SimEngine::Order(const NodeId& node, const std::function<void()>& carry_out) {
+  const auto link = links_.find(node);
+  if (link == links_.end()) return;
+  link->second.last_order = std::max(link->second.last_order, clock_.now + Delay());
+  for (int copies = Copies(); copies > 0; --copies) {
+    Deliver(node, link->second.last_order, carry_out);
+  }
 }
 
 void SimEngine::Start(const engine::StartOrder& order) {
+  Order(order.node, [this, order] { Begin(order); });
+}
+
+void SimEngine::Reconfigure(const engine::ReconfigureOrder& order) {
+  Order(order.node, [this, order] { Change(order); });
+}
+
+void SimEngine::Stop(const engine::StopOrder& order) {
+  if (on_stop) on_stop(order);
+  Order(order.node, [this, order] { End(order); });
+}
+
+void SimEngine::Begin(const engine::StartOrder& order) {
+  if (!replicas.try_emplace(order.id, SimReplica{.order = order}).second) return;
   ++starts;
-  replicas[order.id] = {.order = order};
   const ReplicaId id = order.id;
   const Behaviour behaviour = behaviours[id.deployment.name];
-  agenda_.At(clock_.now + std::chrono::milliseconds(1), [this, id] {
-    if (replicas.contains(id)) Tell(id, Kind::kSpawned);
-  });
+  agenda_.At(clock_.now + std::chrono::milliseconds(1), [this, id] { Tell(id, Kind::kSpawned); });
   agenda_.At(clock_.now + behaviour.start, [this, id, error = behaviour.start_error] {
     const auto found = replicas.find(id);
     if (found == replicas.end() || found->second.stopping) return;
+    found->second.start_failed = !error.empty();
     if (!error.empty()) return Tell(id, Kind::kStartFailed, error);
     found->second.ready = true;
     Tell(id, Kind::kReady);
   });
 }
 
-void SimEngine::Reconfigure(const engine::ReconfigureOrder& order) {
+// What a replica took is what a new controller is told.
+void SimEngine::Change(const engine::ReconfigureOrder& order) {
   reconfigured.push_back(order);
-  if (const auto found = replicas.find(order.id); found != replicas.end()) {
-    found->second.order.options = order.options;
-  }
   const std::string error = behaviours[order.id.deployment.name].reconfigure_error;
-  agenda_.At(clock_.now + std::chrono::milliseconds(5), [this, id = order.id, error] {
-    if (replicas.contains(id)) Tell(id, Kind::kReconfigured, error);
+  agenda_.At(clock_.now + std::chrono::milliseconds(5), [this, order, error] {
+    const auto found = replicas.find(order.id);
+    if (found == replicas.end()) return;
+    found->second.refused = !error.empty();
+    if (error.empty()) {
+      found->second.order.options = order.options;
+      found->second.order.app_record = order.app_record;
+    }
+    Tell(order.id, Kind::kReconfigured, error);
   });
 }
 
-void SimEngine::Stop(const engine::StopOrder& order) {
+void SimEngine::End(const engine::StopOrder& order) {
   const auto found = replicas.find(order.id);
-  if (found == replicas.end()) return Tell(order.id, Kind::kStopped, "unknown");
+  if (found == replicas.end()) {
+    return TellFrom(order.node, {.kind = Kind::kStopped, .id = order.id, .message = "unknown"});
+  }
   found->second.stopping = true;
   const Duration drain = behaviours[order.id.deployment.name].drain;
-  agenda_.At(clock_.now + std::min(drain, order.grace), [this, id = order.id] { Finish(id); });
+  const Duration needed = found->second.ready ? drain : Duration::zero();
+  agenda_.At(clock_.now + std::min(needed, order.grace), [this, id = order.id] { Finish(id); });
 }
 
-void SimEngine::Finish(const ReplicaId& id) {
-  if (replicas.erase(id) > 0) Tell(id, Kind::kStopped, "stopped");
-}
+void SimEngine::Finish(const ReplicaId& id) { Crash(id, "stopped"); }
 
 void SimEngine::StartProxy(const NodeId&, const engine::ProxyOrder& order,
                            std::function<void(Result<std::string>)> done) {
@@ -80,20 +140,34 @@ void SimEngine::StopProxy(const NodeId&, std::function<void(Status)> done) {
 
 void SimEngine::AddNode(const resources::NodeSpec& node,
                         const std::vector<engine::AdoptedReplica>& adopted) {
+  links_[node.id] = {.number = next_link_++};
+  if (proxy && node.is_head) listener_->OnProxyRuns(node.id, *proxy);
   listener_->OnNodeUp(node, adopted);
 }
 
 void SimEngine::KillNode(const NodeId& node) {
   std::erase_if(replicas, [&](const auto& entry) { return entry.second.order.node == node; });
-  listener_->OnNodeDown(node, "killed");
+  Disconnect(node);
+}
+
+void SimEngine::Disconnect(const NodeId& node) {
+  if (links_.erase(node) > 0) listener_->OnNodeDown(node, "killed");
 }
 
 void SimEngine::Crash(const ReplicaId& id, const std::string& cause) {
-  if (replicas.erase(id) > 0) Tell(id, Kind::kStopped, cause);
+  const auto replica = replicas.extract(id);
+  if (replica.empty()) return;
+  TellFrom(replica.mapped().order.node, {.kind = Kind::kStopped, .id = id, .message = cause});
 }
 
 void SimEngine::FailCheck(const ReplicaId& id) {
   Tell(id, Kind::kUnhealthy, "check_health raised");
+}
+void SimEngine::SayBusy(const ReplicaId& id) {
+  listener_->OnReplicaEvent({.kind = Kind::kBusy,
+                             .id = id,
+                             .message = "",
+                             .facts = {{"health", {{"state", "busy"}, {"since_s", 1.0}}}}});
 }
 void SimEngine::PassCheck(const ReplicaId& id) { Tell(id, Kind::kHealthy); }
 
@@ -103,7 +177,7 @@ std::vector<engine::AdoptedReplica> SimEngine::Survivors(const NodeId& node) con
     if (replica.order.node != node) continue;
     survivors.push_back({.order = replica.order,
                          .ready = replica.ready,
-                         .stopping = replica.stopping,
+                         .stopping = replica.stopping || replica.start_failed,
                          .facts = {{"socket", "/sim/" + id.unique}}});
   }
   return survivors;
@@ -113,26 +187,59 @@ std::vector<engine::AdoptedReplica> SimEngine::Survivors(const NodeId& node) con
 
 void SimRouters::Publish(control::RouterId router, const route::RouteUpdate& update) {
   told[router] = update.epoch;
-  if (router == 1) {
-    if (update.full) table.clear();
-    for (const auto& deployment : update.deployments) table[deployment.id] = deployment;
-    for (const auto& id : update.removed) table.erase(id);
-    if (update.http) http = *update.http;
-  }
-  if (silent) return;
+  if (router == 1) Adopt(update);
+  if (silent || (loses && loses())) return;
   agenda_.At(clock_.now + delay, [this, router, epoch = update.epoch] {
-    if (controller != nullptr) controller->OnAcknowledge(router, epoch);
+    if (controller == nullptr) return;
+    if (router == 1) acknowledged_ = std::max(acknowledged_, epoch);
+    controller->OnAcknowledge(router, epoch);
   });
+}
+
+void SimRouters::Adopt(const route::RouteUpdate& update) {
+  const auto before = table;
+  if (update.full) table.clear();
+  for (const auto& deployment : update.deployments) table[deployment.id] = deployment;
+  for (const auto& id : update.removed) table.erase(id);
+  if (update.http) http = *update.http;
+  for (const auto& [id, route] : before) {
+    for (const auto& replica : route.replicas) {
+      if (!Routed({id, replica.id})) dropped_[{id, replica.id}] = {update.epoch, clock_.now};
+    }
+  }
+}
+
+bool SimRouters::Routed(const ReplicaId& id) const {
+  const auto route = table.find(id.deployment);
+  return route != table.end() &&
+         std::any_of(route->second.replicas.begin(), route->second.replicas.end(),
+                     [&](const auto& replica) { return replica.id == id.unique; });
+}
+
+bool SimRouters::MayStop(const ReplicaId& id) const {
+  if (Routed(id)) return false;
+  const auto dropped = dropped_.find(id);
+  return dropped == dropped_.end() || acknowledged_ >= dropped->second.epoch ||
+         clock_.now >= dropped->second.when + std::chrono::seconds(2);
 }
 
 // ---- the instance ---------------------------------------------------------------------------
 
-Sim::Sim(std::uint64_t seed) : random(seed) { StartController(); }
+Sim::Sim(std::uint64_t seed) : random(seed) {
+  engine.on_stop = [this](const engine::StopOrder& order) {
+    const auto found = engine.replicas.find(order.id);
+    const bool serves = found != engine.replicas.end() && found->second.ready;
+    if (serves && !routers.MayStop(order.id)) stopped_early_.push_back(order.id);
+  };
+  StartController();
+}
 
 void Sim::StartController() {
+  routers.ForgetAcknowledged();
   controller = std::make_unique<control::Controller>(
-      control::Controller::Ports{clock, engine, store, routers, random},
-      control::ControllerOptions{});
+      control::Controller::Ports{clock, mortal_engine_, mortal_store_, mortal_routers_, random,
+                                 &policies},
+      control::ControllerOptions{.store_lost = std::exchange(store_lost_, "")});
   routers.controller = controller.get();
   EXPECT_TRUE(controller->Recover().ok());
   controller->OnSubscribe(1, "node0", /*everything=*/true, {});
@@ -142,7 +249,24 @@ void Sim::StartController() {
 void Sim::RestartController() {
   ReplaceController();
   for (const auto& node : specs_) engine.AddNode(node, engine.Survivors(node.id));
+  Settle();
+}
+
+void Sim::LoseStore() {
+  store = {};
+  store_lost_ = "it was garbage.";
+  ReplaceController();
+}
+
+void Sim::DieAfter(int points) { life_.EndsAfter(points); }
+
+void Sim::Settle() {
   controller->Settle();
+  drained_ = drained();  // it may be taken back before any time passes
+  if (!life_.over()) return;
+  ++deaths_;
+  life_.Renew();
+  RestartController();
 }
 
 void Sim::ReplaceController() {
@@ -154,7 +278,18 @@ void Sim::Rejoin(const NodeId& id) {
   for (const auto& node : specs_) {
     if (node.id == id) engine.AddNode(node, engine.Survivors(id));
   }
-  controller->Settle();
+  Settle();
+}
+
+void Sim::KillNode(const NodeId& id) {
+  std::erase_if(specs_, [&](const auto& node) { return node.id == id; });
+  engine.KillNode(id);
+  Settle();
+}
+
+void Sim::Disconnect(const NodeId& id) {
+  engine.Disconnect(id);
+  Settle();
 }
 
 NodeId Sim::AddNode(const std::string& name, std::map<std::string, int> totals,
@@ -168,7 +303,7 @@ NodeId Sim::AddNode(const std::string& name, std::map<std::string, int> totals,
   for (const auto& [resource, amount] : totals) node.total.Set(resource, Quantity::Units(amount));
   specs_.push_back(node);
   engine.AddNode(node);
-  controller->Settle();
+  Settle();
   return node.id;
 }
 
@@ -189,7 +324,7 @@ Status Sim::TryDeploy(const json& params, const std::string& version) {
   auto request = control::ParseAppRequest(params, version);
   if (!request.ok()) return request.status();
   const Status status = controller->Deploy(*std::move(request));
-  controller->Settle();
+  Settle();
   return status;
 }
 
@@ -201,13 +336,14 @@ void Sim::Run(Duration span) {
     clock.now = std::max(clock.now, next);
     while (agenda.next() <= clock.now) {
       agenda.RunFirst();
-      controller->Settle();
+      Settle();
     }
-    controller->Settle();
+    Settle();
+    drained_ = drained();
     CheckInvariants();
   }
   clock.now = end;
-  controller->Settle();
+  Settle();
 }
 
 bool Sim::RunUntil(const std::function<bool()>& done, Duration limit) {
@@ -254,38 +390,17 @@ void Sim::Load(const std::string& app, double queued, double running, const std:
     report.running[deployment->replicas.front().unique] = running;
   }
   controller->OnLoad(report);
-  controller->Settle();
+  Settle();
+}
+
+bool Sim::drained() const {
+  const auto& nodes = controller->state().cluster.nodes();
+  return drained_ ||
+         std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node.draining; });
 }
 
 void Sim::CheckInvariants() const {
-  // What the books say is taken is what the replicas hold: nothing twice, nothing forgotten.
-  std::map<NodeId, resources::ResourceSet> held;
-  std::map<std::tuple<NodeId, std::string, std::size_t>, Quantity> shares;
-  for (const auto& [id, deployment] : controller->state().deployments) {
-    for (const auto& replica : deployment.replicas) {
-      if (!replica.placed) continue;
-      held[replica.node].Add(replica.allocation.amounts);
-      for (const auto& [resource, given] : replica.allocation.devices) {
-        for (const auto& share : given)
-          shares[{replica.node, resource, share.device}] += share.share;
-      }
-    }
-  }
-  for (const auto& [device, share] : shares) ASSERT_LE(share, kOneUnit) << std::get<0>(device);
-  for (const auto& node : controller->state().cluster.nodes()) {
-    const auto& spec = node.resources.spec();
-    for (const auto& [resource, total] : spec.total.amounts()) {
-      ASSERT_LE(held[spec.id].Get(resource) + node.resources.Free(resource), total) << resource;
-    }
-  }
-  // Nobody is routed to a replica that is not there; a new controller has yet to hear of them.
-  if (controller->Recovering()) return;
-  for (const auto& [id, route] : routers.table) {
-    for (const auto& replica : route.replicas) {
-      const auto found = engine.replicas.find({id, replica.id});
-      ASSERT_TRUE(found != engine.replicas.end()) << replica.id;
-    }
-  }
+  for (const std::string& what : BrokenNow(*this)) ADD_FAILURE() << what;
 }
 
 }  // namespace penstock::scenario

@@ -16,8 +16,10 @@
 #include "base/random.h"
 #include "control/app_request.h"
 #include "control/controller.h"
+#include "control/policy_port.h"
 #include "control/store.h"
 #include "engine/engine.h"
+#include "scenario/mortal.h"
 
 namespace penstock::scenario {
 
@@ -25,8 +27,9 @@ namespace penstock::scenario {
 class SimClock final : public base::Clock {
  public:
   TimePoint Now() const override { return now; }
-  double UnixSeconds() const override { return ToSeconds(now.time_since_epoch()); }
+  double UnixSeconds() const override { return ToSeconds(now.time_since_epoch()) + unix_offset_s; }
   TimePoint now = TimePoint() + std::chrono::hours(1);
+  double unix_offset_s = 0;  // somebody set the wall clock
 };
 
 // What is to happen, in order of time and then of asking.
@@ -50,8 +53,16 @@ class Agenda {
 struct SimReplica {
   engine::StartOrder order;
   bool ready = false;
+  bool start_failed = false;
   bool stopping = false;
-  TimePoint stop_deadline = kNever;
+  bool refused = false;  // its last change of configuration
+};
+
+// What connections do to messages on them. One that is lost is lost with its connection.
+struct LinkFaults {
+  base::Random* random = nullptr;  // nullptr: every message arrives at once, and once
+  Duration max_delay{};            // orders keep their order, events do not
+  double duplicated = 0;           // the share of messages that come twice
 };
 
 class SimEngine final : public engine::Engine {
@@ -70,22 +81,29 @@ class SimEngine final : public engine::Engine {
   std::map<ReplicaId, SimReplica> replicas;
   std::vector<engine::ReconfigureOrder> reconfigured;
   int starts = 0;
-  std::vector<engine::RouterOrder> routers;  // that run
+  LinkFaults faults;
+  std::function<void(const engine::StopOrder&)> on_stop;  // a replica is told to stop
+  std::vector<engine::CodeHostOrder> code_hosts;          // that run
   std::optional<std::string> proxy_error;
   std::optional<engine::ProxyOrder> proxy;  // that listens, on its port
 
   void AddNode(const resources::NodeSpec& node,
                const std::vector<engine::AdoptedReplica>& adopted = {});
   void KillNode(const NodeId& node);
+  // The connection breaks; the node and what runs on it go on.
+  void Disconnect(const NodeId& node);
+  bool Connected(const NodeId& node) const { return links_.contains(node); }
   void Crash(const ReplicaId& id, const std::string& cause = "exit code 1");
   void FailCheck(const ReplicaId& id);
   void PassCheck(const ReplicaId& id);
+  void SayBusy(const ReplicaId& id);
   // Everything that lives now, as a node reports it to a new controller.
   std::vector<engine::AdoptedReplica> Survivors(const NodeId& node) const;
 
   void SetListener(engine::EngineListener& listener) override {
     listener_ = &listener;
     ++listeners_;
+    links_.clear();  // until the nodes dial the new controller
   }
   void Start(const engine::StartOrder& order) override;
   void Reconfigure(const engine::ReconfigureOrder& order) override;
@@ -93,19 +111,62 @@ class SimEngine final : public engine::Engine {
   void StartProxy(const NodeId& node, const engine::ProxyOrder& order,
                   std::function<void(Result<std::string>)> done) override;
   void StopProxy(const NodeId& node, std::function<void(Status)> done) override;
-  void RunRouters(const NodeId&, const std::vector<engine::RouterOrder>& orders) override {
-    routers = orders;
+  void RunCodeHosts(const NodeId&, const std::vector<engine::CodeHostOrder>& orders) override {
+    code_hosts = orders;
   }
   void StopNode(const NodeId& node) override { KillNode(node); }
 
  private:
+  // A node's connection to the controller.
+  struct Link {
+    std::uint64_t number = 0;  // differs from that of any before
+    TimePoint last_order{};
+  };
+
   void Tell(const ReplicaId& id, engine::ReplicaEvent::Kind kind, const std::string& message = "");
+  void TellFrom(const NodeId& node, const engine::ReplicaEvent& event);
+  void Order(const NodeId& node, const std::function<void()>& carry_out);
+  void Deliver(const NodeId& node, TimePoint when, std::function<void()> what);
+  Duration Delay() const;
+  int Copies() const;
+  void Begin(const engine::StartOrder& order);
+  void Change(const engine::ReconfigureOrder& order);
+  void End(const engine::StopOrder& order);
   void Finish(const ReplicaId& id);
 
   SimClock& clock_;
   Agenda& agenda_;
   engine::EngineListener* listener_ = nullptr;
+  std::map<NodeId, Link> links_;
+  std::uint64_t next_link_ = 1;
   int listeners_ = 0;  // that there were: answers to one that is gone are not given
+};
+
+// Policies of the user's: answer after `delay`, or never.
+class SimPolicies final : public control::PolicyPort {
+ public:
+  SimPolicies(SimClock& clock, Agenda& agenda) : clock_(clock), agenda_(agenda) {}
+  void Ask(const std::string& socket, const nlohmann::json& context,
+           std::function<void(Result<double>)> done) override {
+    asked.push_back({socket, context});
+    if (silent) return;
+    agenda_.At(clock_.now + delay, [this, done = std::move(done)] { done(answer); });
+  }
+  void Forget(const std::string& socket) override { forgotten.push_back(socket); }
+
+  struct Question {
+    std::string socket;
+    nlohmann::json context;
+  };
+  std::vector<Question> asked;
+  std::vector<std::string> forgotten;
+  Result<double> answer = 1.0;
+  Duration delay = std::chrono::milliseconds(1);
+  bool silent = false;
+
+ private:
+  SimClock& clock_;
+  Agenda& agenda_;
 };
 
 // Keeps what each router was told; acknowledges after `delay`, or never.
@@ -117,13 +178,30 @@ class SimRouters final : public control::RoutePublisher {
   control::Controller* controller = nullptr;
   Duration delay = std::chrono::milliseconds(1);
   bool silent = false;
+  std::function<bool()> loses;                           // whether the next acknowledgement is lost
   std::map<DeploymentId, route::DeploymentRoute> table;  // what router 1 knows
   std::vector<route::HttpRoute> http;                    // the same
   std::map<control::RouterId, std::uint64_t> told;       // each one's last epoch
 
+  // True when router 1 does not send there, or has had two seconds to learn that.
+  bool MayStop(const ReplicaId& id) const;
+  void ForgetAcknowledged() {
+    acknowledged_ = 0;
+    dropped_.clear();
+  }
+
  private:
+  struct Dropped {
+    std::uint64_t epoch = 0;
+    TimePoint when{};
+  };
+  bool Routed(const ReplicaId& id) const;
+  void Adopt(const route::RouteUpdate& update);
+
   SimClock& clock_;
   Agenda& agenda_;
+  std::uint64_t acknowledged_ = 0;        // by router 1, as far as the controller heard
+  std::map<ReplicaId, Dropped> dropped_;  // from its table, by this controller
 };
 
 class Sim {
@@ -133,9 +211,22 @@ class Sim {
   // The controller dies and a new one takes over with the same store; nodes stay.
   void RestartController();
 
+  // The controller dies at the point after that many (mortal.h), and another one takes over at
+  // once.
+  void DieAfter(int points);
+  int deaths() const { return deaths_; }
+
+  // The controller dies with its store; a new one takes over with an empty one.
+  void LoseStore();
+
   // The two halves of that: a new controller that no node has joined yet, and a node that joins.
   void ReplaceController();
   void Rejoin(const NodeId& node);
+
+  // A node leaves with what runs on it, or its connection breaks, or it dials again.
+  void KillNode(const NodeId& node);
+  void Disconnect(const NodeId& node);
+  const std::vector<resources::NodeSpec>& nodes() const { return specs_; }  // those that live
 
   // Adds a node with whole amounts; returns its id.
   NodeId AddNode(const std::string& name, std::map<std::string, int> totals,
@@ -150,6 +241,9 @@ class Sim {
 
   // The same, for deploys that may be refused.
   Status TryDeploy(const nlohmann::json& params, const std::string& version = "v1");
+
+  // What follows at once from what happened.
+  void Settle();
 
   // Lets time pass; everything due happens in its order.
   void Run(Duration span);
@@ -167,20 +261,35 @@ class Sim {
   void Load(const std::string& app, double queued, double running,
             const std::string& router = "proxy");
 
-  // Aborts the test if an invariant is broken: no device given twice, no orphan, routes true.
+  // Replicas that were stopped while a router might send to them.
+  const std::vector<ReplicaId>& stopped_early() const { return stopped_early_; }
+
+  // Whether a node was ever drained: a deployment stays HEALTHY while its replicas move.
+  bool drained() const;
+
+  // Fails the test for everything that is BrokenNow (invariants.h).
   void CheckInvariants() const;
 
   SimClock clock;
   Agenda agenda;
   SimEngine engine{clock, agenda};
   SimRouters routers{clock, agenda};
+  SimPolicies policies{clock, agenda};
   control::MemoryStore store;
   base::Random random;
   std::unique_ptr<control::Controller> controller;
 
  private:
   void StartController();
+  Life life_;
+  MortalEngine mortal_engine_{life_, engine};
+  MortalStore mortal_store_{life_, store};
+  MortalPublisher mortal_routers_{life_, routers};
+  int deaths_ = 0;
+  std::string store_lost_;
   int nodes_ = 0;
+  bool drained_ = false;
+  std::vector<ReplicaId> stopped_early_;
   std::vector<resources::NodeSpec> specs_;
 };
 

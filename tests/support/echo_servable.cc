@@ -20,6 +20,7 @@ class Echo final : public penstock::Servable {
     if (target.ends_with("/raise")) throw std::runtime_error("asked to");
     if (target.ends_with("/pid")) return {.body = std::to_string(::getpid())};
     if (target.ends_with("/config")) return {.body = config_};
+    if (target.ends_with("/refused")) return {.body = std::to_string(refused_)};
     if (const auto at = target.find("/env/"); at != std::string::npos) {
       const char* value = std::getenv(target.substr(at + 5).c_str());
       return {.body = value == nullptr ? "(unset)" : value};
@@ -28,7 +29,14 @@ class Echo final : public penstock::Servable {
     return {.body = std::string(request.method) + " " + target + " " + std::string(request.body)};
   }
 
-  void Reconfigure(const std::string& user_config) override { config_ = user_config; }
+  void Reconfigure(const std::string& user_config) override {
+    if (user_config.find("refuse") != std::string::npos) {
+      ++refused_;
+      ::usleep(300'000);  // time for a test to act meanwhile
+      throw std::runtime_error("refused on purpose");
+    }
+    config_ = user_config;
+  }
 
  private:
   // A grandchild in a session of its own, as daemons make them.
@@ -50,6 +58,7 @@ class Echo final : public penstock::Servable {
   }
 
   std::string config_ = "none";
+  int refused_ = 0;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@ from penstock import _core, _process
 from penstock._event_loop import drive, new_event_loop
 from penstock._replica.host import ReplicaCode
 from penstock._replica.logs import ReplicaLog
+from penstock._replica.stack import describe_main_thread
 from penstock.serve.multiplex import announce_with
 
 
@@ -19,7 +20,9 @@ def main() -> int:
     if control_fd is None:
         print("penstock._replica: started by hand? PENSTOCK_CONTROL_FD is not set", file=sys.stderr)
         return 2
-    os.set_inheritable(int(control_fd), False)
+    page_fd = int(os.environ["PENSTOCK_PAGE_FD"])
+    for descriptor in (int(control_fd), page_fd):
+        os.set_inheritable(descriptor, False)
     log = ReplicaLog()
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
@@ -27,7 +30,7 @@ def main() -> int:
     _process.adopt(native)
     drive(native, loop)
     code = ReplicaCode(loop, log)
-    host = _core.ReplicaHost(native, int(control_fd), code, loop.stop)
+    host = _core.ReplicaHost(native, int(control_fd), page_fd, code, loop.stop, describe_main_thread)
     announce_with(host.announce_models)
     code.announce_stats = host.announce_stats
     # What the first turn has to do was asked for before anybody watched.

@@ -30,6 +30,7 @@ from penstock.serve.context import (
     set_replica_context,
 )
 from penstock.serve.exceptions import RayServeException
+from penstock.serve.gang import GangContext
 from penstock.serve.ingress import ingress_of
 from penstock.serve.multiplex import unload_all
 
@@ -46,6 +47,18 @@ def _amounts(allocation: dict[str, Any]) -> dict[str, float]:
     return {name: steps / _STEPS_PER_UNIT for name, steps in amounts if not name.startswith(hidden)}
 
 
+def _gang(replica: dict[str, Any], gang: dict[str, Any]) -> Optional[GangContext]:
+    if not gang["id"]:
+        return None
+    return GangContext(
+        gang_id=gang["id"],
+        rank=gang["rank"],
+        world_size=len(gang["members"]),
+        member_replica_ids=gang["members"],
+        pg_name=f"SERVE_GANG::{replica['app']}_{replica['deployment']}_{gang['id']}",
+    )
+
+
 def _context(assignment: dict[str, Any], servable: Any) -> ReplicaContext:
     replica = assignment["replica"]
     return ReplicaContext(
@@ -53,6 +66,7 @@ def _context(assignment: dict[str, Any], servable: Any) -> ReplicaContext:
         servable_object=servable,
         rank=ReplicaRank(assignment["rank"]),
         world_size=assignment["world_size"],
+        gang_context=_gang(replica, assignment["gang"]),
         assigned_resources=_amounts(assignment["allocation"]),
         device_ids=assignment["device_ids"],
         node_id=assignment["node"]["id"],
@@ -146,9 +160,14 @@ class ReplicaCode:
         await self._check_health()
         self._routing_stats = RoutingStats(self._servable, self.announce_stats)
         self._routing_stats.configure(assignment["options"].get("request_router_config"))
+        self._routing_stats.configure_autoscaling(assignment["options"].get("autoscaling_config"))
         await self._routing_stats.start()
         ready = time.monotonic()
-        return {"startup": {"load_s": loaded - began, "init_s": ready - loaded}}
+        own_check = callable(getattr(self._servable, "check_health", None))
+        return {
+            "startup": {"load_s": loaded - began, "init_s": ready - loaded},
+            "checks_health": own_check,
+        }
 
     async def _construct(self, func_or_class: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not inspect.isclass(func_or_class):
@@ -188,13 +207,14 @@ class ReplicaCode:
         if change.get("user_config") is not None:
             await self._apply_user_config(change["user_config"])
 
-    async def _check_health(self) -> None:
+    async def _check_health(self) -> dict[str, Any]:
         check = getattr(self._servable, "check_health", None)
         if callable(check):
             if inspect.iscoroutinefunction(check):
                 await check()
             else:
                 await self._loop.run_in_executor(self._health_thread, check)
+        return {"threads": self._runners.facts()} if self._runners is not None else {}
 
     async def _call_user(self, function: Callable[..., Any], *args: Any) -> Any:
         outcome = function(*args)

@@ -112,6 +112,11 @@ class Runners:
         self.submit(work)
         return job
 
+    def facts(self) -> dict[str, int]:
+        """For the agent, which looks whether calls get anywhere."""
+        taken = len(self._threads) - len(self._idle)
+        return {"limit": self._limit, "taken": taken, "queued": len(self._queue), "begun": self._begun}
+
     def close(self) -> None:
         """Ends the threads that do nothing; one that is stuck in user code is left behind."""
         self._closed = True

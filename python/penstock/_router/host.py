@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import pickle
-import traceback
 from typing import Any, Callable, Optional
 
 from penstock import _core, _process
+from penstock._code_host import load, traceback_of
 from penstock.serve.context import DeploymentID, ReplicaID
 from penstock.serve.request_router import FIFOMixin, PendingRequest, ReplicaResult, RequestRouter, RunningReplica
-from penstock.serve.request_router._resolve import import_class
 from penstock.serve.request_router._router import Caller, asking
 from penstock.serve.request_router._types import replica_of
 
@@ -24,12 +22,7 @@ _Key = tuple[int, int]  # who asks, and the number of its request
 
 
 def _load(assignment: dict[str, Any], deployment_id: DeploymentID) -> RequestRouter:
-    if "code_path" in assignment:
-        with open(assignment["code_path"], "rb") as file:
-            kind = pickle.load(file)
-    else:
-        kind = import_class(assignment["router_class"])
-    router: RequestRouter = kind(deployment_id=deployment_id)
+    router: RequestRouter = load(assignment, "request_router_class")(deployment_id=deployment_id)
     router.initialize_state(**assignment["kwargs"])
     return router
 
@@ -59,7 +52,7 @@ class RouterCode:
             self._router = _load(assignment, self._deployment_id)
         except BaseException as error:  # the user's code, whatever it raises
             logger.exception("The request router cannot be made.")
-            self._broken = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            self._broken = traceback_of(error)
             return
         _process.router().watch(self._deployment_id.app_name, self._deployment_id.name, self._update)
         self._update()
@@ -129,7 +122,7 @@ class RouterCode:
             raise
         except BaseException as error:  # the user's code, whatever it raises
             logger.exception("choose_replicas failed.")
-            done.fail("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+            done.fail(traceback_of(error))
         else:
             done.ok(json.dumps({"ranked": ranked}))
         finally:

@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Callable, Optional, Union
 
@@ -18,9 +19,14 @@ from penstock import _core
 __all__ = [
     "AggregationFunction",
     "AutoscalingConfig",
+    "AutoscalingContext",
+    "AutoscalingPolicy",
     "BackpressureConfig",
     "ControllerOptions",
     "EncodingType",
+    "GangPlacementStrategy",
+    "GangRuntimeFailurePolicy",
+    "GangSchedulingConfig",
     "HTTPOptions",
     "LoggingConfig",
     "ProxyLocation",
@@ -78,12 +84,122 @@ class EncodingType(str, Enum):
     JSON = "JSON"
 
 
+class GangPlacementStrategy(str, Enum):
+    """How the replicas of a gang are spread over nodes, as far as that goes."""
+
+    PACK = "PACK"
+    SPREAD = "SPREAD"
+
+
+class GangRuntimeFailurePolicy(str, Enum):
+    """What follows when a replica of a gang fails. RESTART_REPLICA is not implemented."""
+
+    RESTART_GANG = "RESTART_GANG"
+    RESTART_REPLICA = "RESTART_REPLICA"
+
+
 class ProxyLocation(str, Enum):
     """On which nodes there is a proxy."""
 
     Disabled = "Disabled"
     HeadOnly = "HeadOnly"
     EveryNode = "EveryNode"
+
+
+@dataclass
+class AutoscalingPolicy(Options):
+    """A policy of one's own: a function of an AutoscalingContext, or a class whose objects are one.
+
+    ``policy_function`` is an import path, ``module:name``, or the function or class itself, which is
+    then shipped by value. ``policy_kwargs`` are for a class's constructor.
+    """
+
+    policy_function: Union[str, Callable[..., Any]] = "ray.serve.autoscaling_policy:default_autoscaling_policy"
+    policy_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            json.dumps(self.policy_kwargs)
+        except TypeError as why:
+            raise ValueError(f"policy_kwargs is not JSON-serializable: {why}.") from None
+        _core.check_autoscaling(to_json({"policy": self.dict()}))
+
+
+_Lazy = Union[Any, Callable[[], Any]]
+
+
+class AutoscalingContext:
+    """What an autoscaling policy may know. What is dear to make may be given as a function of no arguments."""
+
+    def __init__(
+        self,
+        deployment_id: Any,
+        deployment_name: str,
+        app_name: Optional[str],
+        current_num_replicas: int,
+        target_num_replicas: int,
+        running_replicas: list[Any],
+        total_num_requests: _Lazy,
+        total_queued_requests: _Lazy,
+        aggregated_metrics: _Lazy,
+        raw_metrics: _Lazy,
+        capacity_adjusted_min_replicas: int,
+        capacity_adjusted_max_replicas: int,
+        policy_state: dict[str, Any],
+        last_scale_up_time: Optional[float],
+        last_scale_down_time: Optional[float],
+        current_time: Optional[float],
+        config: Optional[Any],
+    ) -> None:
+        self.deployment_id = deployment_id
+        self.deployment_name = deployment_name
+        self.app_name = app_name
+        #: Replicas that take requests now, and how many are wanted.
+        self.current_num_replicas = current_num_replicas
+        self.target_num_replicas = target_num_replicas
+        self.running_replicas = running_replicas
+        self.capacity_adjusted_min_replicas = capacity_adjusted_min_replicas
+        self.capacity_adjusted_max_replicas = capacity_adjusted_max_replicas
+        #: What the policy returned beside its count the last time.
+        self.policy_state = policy_state
+        #: Seconds since the epoch; None before the first time.
+        self.last_scale_up_time = last_scale_up_time
+        self.last_scale_down_time = last_scale_down_time
+        self.current_time = current_time
+        self.config = config
+        self._total_num_requests = total_num_requests
+        self._total_queued_requests = total_queued_requests
+        self._aggregated_metrics = aggregated_metrics
+        self._raw_metrics = raw_metrics
+
+    @cached_property
+    def total_num_requests(self) -> float:
+        """Requests that run or wait, over the look-back period."""
+        return float(_made(self._total_num_requests))
+
+    @cached_property
+    def total_queued_requests(self) -> float:
+        """Those of them that wait for a replica."""
+        return float(_made(self._total_queued_requests) or 0)
+
+    @property
+    def total_running_requests(self) -> float:
+        """Those of them that run; not less than none."""
+        return max(0.0, self.total_num_requests - self.total_queued_requests)
+
+    @cached_property
+    def aggregated_metrics(self) -> Any:
+        """What ``record_autoscaling_stats`` said, over the look-back period: by metric, by replica."""
+        return _made(self._aggregated_metrics)
+
+    @cached_property
+    def raw_metrics(self) -> Any:
+        """The samples of it."""
+        return _made(self._raw_metrics)
+
+
+def _made(value: _Lazy) -> Any:
+    return value() if callable(value) else value
 
 
 @dataclass
@@ -110,6 +226,10 @@ class AutoscalingConfig(Options):
     def __post_init__(self) -> None:
         _core.check_autoscaling(to_json(self.dict()))
 
+    def get_target_ongoing_requests(self) -> float:
+        """How many requests each replica is to have."""
+        return self.target_ongoing_requests
+
     def get_upscaling_factor(self) -> float:
         """The gain when growing."""
         return self.upscaling_factor or self.upscale_smoothing_factor or self.smoothing_factor
@@ -117,6 +237,21 @@ class AutoscalingConfig(Options):
     def get_downscaling_factor(self) -> float:
         """The gain when shrinking."""
         return self.downscaling_factor or self.downscale_smoothing_factor or self.smoothing_factor
+
+
+@dataclass
+class GangSchedulingConfig(Options):
+    """Replicas that are placed, fail and end together, ``gang_size`` at a time.
+
+    ValueError naming the field that is out of range; NotImplementedError for RESTART_REPLICA.
+    """
+
+    gang_size: int
+    gang_placement_strategy: Union[str, GangPlacementStrategy] = GangPlacementStrategy.PACK
+    runtime_failure_policy: Union[str, GangRuntimeFailurePolicy] = GangRuntimeFailurePolicy.RESTART_GANG
+
+    def __post_init__(self) -> None:
+        _core.merge_options("{}", to_json({"gang_scheduling_config": self.dict(), "autoscaling_config": {}}))
 
 
 @dataclass
@@ -136,6 +271,10 @@ class HTTPOptions(Options):
     location: Optional[Union[str, ProxyLocation]] = None
     middlewares: list[Any] = field(default_factory=list)
     num_cpus: int = 0
+    # Beyond Ray Serve.
+    request_head_timeout_s: Optional[float] = None  # 60
+    request_body_timeout_s: Optional[float] = None  # 60
+    max_body_bytes: Optional[int] = None  # 1 GiB
 
     def __post_init__(self) -> None:
         _core.check_http_options(to_json(self.dict()))

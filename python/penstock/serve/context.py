@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from penstock.serve.exceptions import RayServeException
+from penstock.serve.gang import GangContext
 
 __all__ = ["DeploymentID", "ReplicaContext", "ReplicaID", "ReplicaRank", "get_replica_context"]
 
@@ -57,7 +58,7 @@ class ReplicaContext:
     servable_object: Any
     rank: ReplicaRank
     world_size: int
-    gang_context: Optional[Any] = None
+    gang_context: Optional[GangContext] = None
     code_version: Optional[str] = None
     # Beyond Ray Serve: the assignment as a fact.
     assigned_resources: dict[str, float] = field(default_factory=dict)

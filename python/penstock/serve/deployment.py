@@ -7,8 +7,8 @@ import json
 from typing import Any, Callable, Optional, Union
 
 from penstock import _core
+from penstock.serve._deciders import Deciders
 from penstock.serve.config import to_json
-from penstock.serve.request_router._resolve import custom_class
 
 __all__ = ["Application", "Deployment", "deployment"]
 
@@ -43,7 +43,7 @@ class Deployment:
         options: dict[str, Any],
         init_args: tuple[Any, ...] = (),
         init_kwargs: Optional[dict[str, Any]] = None,
-        router_class: Optional[type] = None,
+        deciders: Optional[Deciders] = None,
         _internal: bool = False,
     ) -> None:
         if not _internal:
@@ -63,7 +63,7 @@ class Deployment:
         self._options = options
         self._init_args = init_args
         self._init_kwargs = init_kwargs or {}
-        self._router_class = router_class  # a request router of the user's
+        self._deciders = deciders or Deciders()
 
     @property
     def name(self) -> str:
@@ -132,9 +132,7 @@ class Deployment:
         """Binds constructor arguments. Applications among them become handles in the replica."""
         if not inspect.isclass(self._func_or_class) and (args or kwargs):
             raise ValueError("init_args not supported for function deployments.")
-        bound = Deployment(
-            self._name, self._func_or_class, self._options, args, kwargs, self._router_class, _internal=True
-        )
+        bound = Deployment(self._name, self._func_or_class, self._options, args, kwargs, self._deciders, _internal=True)
         return Application(bound)
 
     def options(
@@ -173,7 +171,7 @@ class Deployment:
             _merged(self._options, given),
             self._init_args,
             self._init_kwargs,
-            _router_class(given, self._router_class),
+            self._deciders.after(given),
             _internal=True,
         )
 
@@ -221,10 +219,6 @@ def _merged(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _router_class(given: dict[str, Any], before: Optional[type]) -> Optional[type]:
-    return custom_class(given["request_router_config"]) if "request_router_config" in given else before
-
-
 def deployment(
     _func_or_class: Optional[Callable[..., Any]] = None,
     name: Any = UNSET,
@@ -259,11 +253,11 @@ def deployment(
     given = _given(locals(), skip=("_func_or_class", "name", "version"))
     _refuse_version(version)
     options = _merged({}, given)
-    router_class = _router_class(given, None)
+    deciders = Deciders().after(given)
 
     def decorate(func_or_class: Callable[..., Any]) -> Deployment:
         own_name = getattr(func_or_class, "__name__", "")
         own_name = own_name if name is UNSET else name
-        return Deployment(own_name, func_or_class, options, router_class=router_class, _internal=True)
+        return Deployment(own_name, func_or_class, options, deciders=deciders, _internal=True)
 
     return decorate(_func_or_class) if callable(_func_or_class) else decorate

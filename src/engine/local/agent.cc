@@ -33,7 +33,7 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
       context_(std::move(context)),
       on_stop_(std::move(on_stop)),
       zygotes_(loop, context_, [this] { OnZygotesChanged(); }),
-      routers_(loop, context_),
+      code_hosts_(loop, context_),
       link_(loop, context_.paths.control_socket(),
             {.on_up = [this] { Join(); },
              .on_notice = {},
@@ -55,14 +55,15 @@ void Agent::Join() {
   link_.Notify("metrics.offer", {});
   Json replicas = Json::array();
   for (const auto& [id, replica] : replicas_) replicas.push_back(ToJson(replica->Describe()));
-  link_.Call("node.join", {{{"node", ToJson(context_.node)}, {"replicas", replicas}}, ""},
-             [this](const Result<Message>& answer) {
-               if (!answer.ok()) {
-                 base::LogError("join_refused", {{"why", answer.status().message()}});
-               } else if (on_joined_) {
-                 on_joined_();
-               }
-             });
+  Json params = {{"node", ToJson(context_.node)}, {"replicas", replicas}};
+  if (proxy_ && proxy_stopping_.empty()) params["proxy"] = ToJson(proxy_order_);
+  link_.Call("node.join", {std::move(params), ""}, [this](const Result<Message>& answer) {
+    if (!answer.ok()) {
+      base::LogError("join_refused", {{"why", answer.status().message()}});
+    } else if (on_joined_) {
+      on_joined_();
+    }
+  });
 }
 
 void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond respond) {
@@ -72,7 +73,7 @@ void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond 
   };
   // The controller hears of this end in a moment, and until then wants back what has just ended.
   const bool begins =
-      method == "replica.start" || method == "routers.run" || method == "proxy.start";
+      method == "replica.start" || method == "code_hosts.run" || method == "proxy.start";
   if (ending_ && begins) {
     run(Status(Code::kUnavailable, "the node ends"));
   } else if (method == "replica.start") {
@@ -81,8 +82,8 @@ void Agent::OnCall(const std::string& method, const Json& params, Peer::Respond 
     run(ReconfigureReplica(params));
   } else if (method == "replica.stop") {
     run(StopReplica(params));
-  } else if (method == "routers.run") {
-    run(RunRouters(params));
+  } else if (method == "code_hosts.run") {
+    run(RunCodeHosts(params));
   } else if (method == "proxy.start") {
     outcome = StartProxy(params);
   } else if (method == "proxy.stop") {
@@ -135,14 +136,14 @@ Status Agent::StopReplica(const Json& params) {
   return {};
 }
 
-Status Agent::RunRouters(const Json& params) {
-  std::vector<RouterOrder> orders;
-  for (const Json& entry : params.at("routers")) {
-    auto order = RouterOrderFrom(entry);
+Status Agent::RunCodeHosts(const Json& params) {
+  std::vector<CodeHostOrder> orders;
+  for (const Json& entry : params.at("hosts")) {
+    auto order = CodeHostOrderFrom(entry);
     if (!order.ok()) return order.status();
     orders.push_back(*std::move(order));
   }
-  return routers_.Run(orders);
+  return code_hosts_.Run(orders);
 }
 
 // Bound here rather than in the proxy: the caller learns at once whether the address is free.
@@ -187,6 +188,7 @@ Result<std::string> Agent::StartProxy(const Json& params) {
     grpc_listener_.Reset();
     return bad;
   }
+  proxy_order_ = *order;
   return base::LocalAddress(proxy_listener_);
 }
 
@@ -237,7 +239,7 @@ void Agent::Reap(std::vector<int> others) {
   for (const auto& [id, replica] : replicas_) others.push_back(replica->pid());
   if (proxy_) others.push_back(proxy_->pid());
   for (const int pid : zygotes_.pids()) others.push_back(pid);
-  for (const int pid : routers_.pids()) others.push_back(pid);
+  for (const int pid : code_hosts_.pids()) others.push_back(pid);
   ReapOrphans(others);
 }
 
@@ -245,7 +247,7 @@ void Agent::StopEverything(std::function<void()> done) {
   ending_ = true;
   on_empty_ = std::move(done);
   for (const auto& [id, replica] : replicas_) replica->Stop(Duration::zero());
-  routers_.StopAll([this] { FinishIfEmpty(); });
+  code_hosts_.StopAll([this] { FinishIfEmpty(); });
   zygotes_.Stop();
   StopProxy([this] { FinishIfEmpty(); });
 }
@@ -256,7 +258,7 @@ void Agent::OnZygotesChanged() {
 }
 
 void Agent::FinishIfEmpty() {
-  const bool empty = replicas_.empty() && !proxy_ && routers_.empty() && zygotes_.pids().empty();
+  const bool empty = replicas_.empty() && !proxy_ && code_hosts_.empty() && zygotes_.pids().empty();
   if (!empty || !on_empty_) return;
   std::exchange(on_empty_, nullptr)();
 }

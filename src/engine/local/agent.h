@@ -17,8 +17,8 @@
 #include "base/control_link.h"
 #include "base/loop.h"
 #include "base/random.h"
+#include "engine/local/code_hosts.h"
 #include "engine/local/replica_process.h"
-#include "engine/local/router_processes.h"
 #include "engine/local/supervisor.h"
 #include "engine/local/zygotes.h"
 
@@ -63,7 +63,7 @@ class Agent {
   Status StartReplica(const base::Json& params);
   Status ReconfigureReplica(const base::Json& params);
   Status StopReplica(const base::Json& params);
-  Status RunRouters(const base::Json& params);
+  Status RunCodeHosts(const base::Json& params);
   Result<std::string> StartProxy(const base::Json& params);
   void StopProxy(std::function<void()> done);
   void CollectMetrics(const base::Peer::Respond& respond);
@@ -83,10 +83,11 @@ class Agent {
   Zygotes zygotes_;
   std::function<Status(const base::Json&)> check_proxy_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
-  RouterProcesses routers_;
+  CodeHosts code_hosts_;
   base::UniqueFd proxy_listener_;  // kept here: a proxy that died finds its clients waiting
   base::UniqueFd grpc_listener_;   // as well
   std::unique_ptr<Supervisor> proxy_;
+  ProxyOrder proxy_order_;                             // with which it was started
   std::vector<std::function<void()>> proxy_stopping_;  // to be called when it has ended
   base::ControlLink link_;
 };

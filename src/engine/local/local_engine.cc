@@ -34,10 +34,10 @@ void LocalEngine::Stop(const StopOrder& order) { Order(order.node, "replica.stop
 
 void LocalEngine::StopNode(const NodeId& node) { Order(node, "node.stop", Json::object()); }
 
-void LocalEngine::RunRouters(const NodeId& node, const std::vector<RouterOrder>& orders) {
-  Json routers = Json::array();
-  for (const RouterOrder& order : orders) routers.push_back(ToJson(order));
-  Order(node, "routers.run", {{"routers", routers}});
+void LocalEngine::RunCodeHosts(const NodeId& node, const std::vector<CodeHostOrder>& orders) {
+  Json hosts = Json::array();
+  for (const CodeHostOrder& order : orders) hosts.push_back(ToJson(order));
+  Order(node, "code_hosts.run", {{"hosts", hosts}});
 }
 
 void LocalEngine::StartProxy(const NodeId& node, const ProxyOrder& order,
@@ -72,6 +72,20 @@ bool LocalEngine::OnCall(const std::shared_ptr<Peer>& peer, const std::string& m
   return true;
 }
 
+namespace {
+
+// What a replica holds on one node.
+std::vector<resources::Allocation> HeldOn(const NodeId& node, const StartOrder& order) {
+  if (order.bundles.empty()) return {order.allocation};
+  std::vector<resources::Allocation> held;
+  for (const resources::Reservation& bundle : order.bundles) {
+    if (bundle.node == node) held.push_back(bundle.allocation);
+  }
+  return held;
+}
+
+}  // namespace
+
 Status LocalEngine::Join(const std::shared_ptr<Peer>& peer, const Json& params) {
   const auto node = NodeSpecFrom(params.value("node", Json()));
   if (!node.ok()) return node.status();
@@ -83,13 +97,20 @@ Status LocalEngine::Join(const std::shared_ptr<Peer>& peer, const Json& params) 
   }
   resources::NodeResources node_resources(*node);
   for (const AdoptedReplica& replica : replicas) {
-    if (!node_resources.Holds(replica.order.allocation)) {
-      return InvalidArgument("node.join: " + replica.order.id.ToString() +
-                             " holds more than there is on its node");
+    for (const resources::Allocation& part : HeldOn(node->id, replica.order)) {
+      if (!node_resources.Holds(part)) {
+        return InvalidArgument("node.join: " + replica.order.id.ToString() +
+                               " holds more than there is on its node");
+      }
+      node_resources.Take(part);
     }
-    node_resources.Take(replica.order.allocation);
   }
+  const Json proxy_json = params.value("proxy", Json());
+  const auto proxy =
+      proxy_json.is_null() ? Result<ProxyOrder>(ProxyOrder()) : ProxyOrderFrom(proxy_json);
+  if (!proxy.ok()) return proxy.status();
   agents_[node->id] = peer;
+  if (!proxy_json.is_null()) listener_->OnProxyRuns(node->id, *proxy);
   listener_->OnNodeUp(*node, replicas);
   return {};
 }

@@ -24,7 +24,7 @@ class LocalEngine final : public Engine {
   void StartProxy(const NodeId& node, const ProxyOrder& order,
                   std::function<void(Result<std::string>)> done) override;
   void StopProxy(const NodeId& node, std::function<void(Status)> done) override;
-  void RunRouters(const NodeId& node, const std::vector<RouterOrder>& orders) override;
+  void RunCodeHosts(const NodeId& node, const std::vector<CodeHostOrder>& orders) override;
   void StopNode(const NodeId& node) override;
 
   // What an agent says. True when the method was one of an agent's.

@@ -14,12 +14,13 @@ using base::Whole;
 using Json = nlohmann::json;
 using Kind = ReplicaEvent::Kind;
 
-constexpr std::array<std::pair<Kind, const char*>, 7> kKinds{{{Kind::kSpawned, "spawned"},
+constexpr std::array<std::pair<Kind, const char*>, 8> kKinds{{{Kind::kSpawned, "spawned"},
                                                               {Kind::kReady, "ready"},
                                                               {Kind::kStartFailed, "start_failed"},
                                                               {Kind::kReconfigured, "reconfigured"},
                                                               {Kind::kHealthy, "healthy"},
                                                               {Kind::kUnhealthy, "unhealthy"},
+                                                              {Kind::kBusy, "busy"},
                                                               {Kind::kStopped, "stopped"}}};
 
 // The library reports a missing or mistyped field by throwing; here that becomes a Status.
@@ -72,6 +73,29 @@ resources::Allocation AllocationFrom(const Json& json) {
   return allocation;
 }
 
+std::vector<resources::Reservation> BundlesFrom(const Json& json) {
+  std::vector<resources::Reservation> bundles;
+  for (const Json& bundle : json) {
+    bundles.push_back({bundle.at("node"), AllocationFrom(bundle.at("allocation"))});
+  }
+  return bundles;
+}
+
+Gang GangFrom(const Json& json) {
+  return {.id = json.at("id"),
+          .rank = Whole<int>(json.at("rank")),
+          .members = json.at("members").get<std::vector<std::string>>()};
+}
+
+// Those of everything that the replica holds.
+Status CheckAmounts(const char* what, const StartOrder& order) {
+  Status bad = CheckAmounts(what, order.allocation.amounts);
+  for (const resources::Reservation& bundle : order.bundles) {
+    if (bad.ok()) bad = CheckAmounts(what, bundle.allocation.amounts);
+  }
+  return bad;
+}
+
 Json RuntimeEnvJson(const RuntimeEnv& env) {
   return {
       {"env_vars", env.env_vars}, {"working_dir", env.working_dir}, {"py_modules", env.py_modules}};
@@ -92,12 +116,23 @@ LoggingSpec LoggingFrom(const Json& json) {
               json.at("additional_log_standard_attrs").get<std::vector<std::string>>()};
 }
 
+constexpr const char* kRouterHost = "request_router";
+constexpr const char* kPolicyHost = "autoscaling_policy";
+
+CodeHostOrder::Kind KindFrom(const Json& json) {
+  return json == kPolicyHost ? CodeHostOrder::Kind::kAutoscalingPolicy
+                             : CodeHostOrder::Kind::kRequestRouter;
+}
+
 StartOrder StartFrom(const Json& json) {
   return {.id = IdFrom(json.at("replica")),
           .node = json.at("node"),
           .allocation = AllocationFrom(json.at("allocation")),
+          .bundles = BundlesFrom(json.at("bundles")),
+          .gang = GangFrom(json.at("gang")),
           .default_cpus = json.at("default_cpus"),
           .code_version = json.at("code_version"),
+          .app_record = json.value("app_record", Json()),
           .launch = json.at("launch"),
           .options = json.at("options"),
           .runtime_env = RuntimeEnvFrom(json.at("runtime_env")),
@@ -154,6 +189,10 @@ Json ToJson(const resources::Allocation& allocation) {
   return json;
 }
 
+Json ToJson(const Gang& gang) {
+  return {{"id", gang.id}, {"rank", gang.rank}, {"members", gang.members}};
+}
+
 Json ToJson(const LoggingSpec& logging) {
   return {{"json", logging.json},
           {"log_level", logging.log_level},
@@ -163,11 +202,18 @@ Json ToJson(const LoggingSpec& logging) {
 }
 
 Json ToJson(const StartOrder& order) {
+  Json bundles = Json::array();
+  for (const resources::Reservation& bundle : order.bundles) {
+    bundles.push_back({{"node", bundle.node}, {"allocation", ToJson(bundle.allocation)}});
+  }
   return {{"replica", ToJson(order.id)},
           {"node", order.node},
           {"allocation", ToJson(order.allocation)},
+          {"bundles", bundles},
+          {"gang", ToJson(order.gang)},
           {"default_cpus", order.default_cpus},
           {"code_version", order.code_version},
+          {"app_record", order.app_record},
           {"launch", order.launch},
           {"options", order.options},
           {"runtime_env", RuntimeEnvJson(order.runtime_env)},
@@ -184,6 +230,7 @@ Json ToJson(const ReconfigureOrder& order) {
   Json json = {{"replica", ToJson(order.id)},
                {"node", order.node},
                {"options", order.options},
+               {"app_record", order.app_record},
                {"max_ongoing_requests", order.max_ongoing_requests},
                {"logging", ToJson(order.logging)},
                {"health_check_period_s", order.health_check_period_s},
@@ -204,13 +251,14 @@ Json ToJson(const ProxyOrder& order) {
           {"grpc_options", order.grpc_options}};
 }
 
-Json ToJson(const RouterOrder& order) {
-  return {{"app", order.id.app},
+Json ToJson(const CodeHostOrder& order) {
+  return {{"kind", order.kind == CodeHostOrder::Kind::kRequestRouter ? kRouterHost : kPolicyHost},
+          {"app", order.id.app},
           {"deployment", order.id.name},
           {"socket", order.socket},
           {"launch", order.launch},
           {"runtime_env", RuntimeEnvJson(order.runtime_env)},
-          {"router_class", order.router_class},
+          {"import_path", order.import_path},
           {"kwargs", Json::parse(order.kwargs)}};
 }
 
@@ -247,7 +295,7 @@ Result<resources::NodeSpec> NodeSpecFrom(const Json& json) {
 Result<StartOrder> StartOrderFrom(const Json& json) {
   auto order = Parse<StartOrder>("start order", json, StartFrom);
   if (!order.ok()) return order;
-  const Status bad = CheckAmounts("start order", order->allocation.amounts);
+  const Status bad = CheckAmounts("start order", *order);
   return bad.ok() ? std::move(order) : bad;
 }
 
@@ -256,6 +304,7 @@ Result<ReconfigureOrder> ReconfigureOrderFrom(const Json& json) {
     ReconfigureOrder order{.id = IdFrom(j.at("replica")),
                            .node = j.at("node"),
                            .options = j.at("options"),
+                           .app_record = j.value("app_record", Json()),
                            .max_ongoing_requests = Whole<int>(j.at("max_ongoing_requests")),
                            .user_config_changed = j.contains("user_config"),
                            .logging = LoggingFrom(j.at("logging")),
@@ -284,14 +333,15 @@ Result<ProxyOrder> ProxyOrderFrom(const Json& json) {
   });
 }
 
-Result<RouterOrder> RouterOrderFrom(const Json& json) {
-  return Parse<RouterOrder>("router order", json, [](const Json& j) {
-    return RouterOrder{.id = {j.at("app"), j.at("deployment")},
-                       .socket = j.at("socket"),
-                       .launch = j.at("launch"),
-                       .runtime_env = RuntimeEnvFrom(j.at("runtime_env")),
-                       .router_class = j.at("router_class"),
-                       .kwargs = j.at("kwargs").dump()};
+Result<CodeHostOrder> CodeHostOrderFrom(const Json& json) {
+  return Parse<CodeHostOrder>("code host order", json, [](const Json& j) {
+    return CodeHostOrder{.kind = KindFrom(j.at("kind")),
+                         .id = {j.at("app"), j.at("deployment")},
+                         .socket = j.at("socket"),
+                         .launch = j.at("launch"),
+                         .runtime_env = RuntimeEnvFrom(j.at("runtime_env")),
+                         .import_path = j.at("import_path"),
+                         .kwargs = j.at("kwargs").dump()};
   });
 }
 
@@ -331,7 +381,7 @@ Result<AdoptedReplica> AdoptedReplicaFrom(const Json& json) {
                           .facts = j.at("facts")};
   });
   if (!replica.ok()) return replica;
-  const Status bad = CheckAmounts("adopted replica", replica->order.allocation.amounts);
+  const Status bad = CheckAmounts("adopted replica", replica->order);
   return bad.ok() ? std::move(replica) : bad;
 }
 

@@ -12,12 +12,13 @@ namespace penstock::engine::local {
 nlohmann::json ToJson(const ReplicaId& id);
 nlohmann::json ToJson(const resources::NodeSpec& node);
 nlohmann::json ToJson(const resources::Allocation& allocation);
+nlohmann::json ToJson(const Gang& gang);
 nlohmann::json ToJson(const LoggingSpec& logging);
 nlohmann::json ToJson(const StartOrder& order);
 nlohmann::json ToJson(const ReconfigureOrder& order);
 nlohmann::json ToJson(const StopOrder& order);
 nlohmann::json ToJson(const ProxyOrder& order);
-nlohmann::json ToJson(const RouterOrder& order);
+nlohmann::json ToJson(const CodeHostOrder& order);
 nlohmann::json ToJson(const ReplicaEvent& event);
 nlohmann::json ToJson(const AdoptedReplica& replica);
 
@@ -36,7 +37,7 @@ Result<StartOrder> StartOrderFrom(const nlohmann::json& json);
 Result<ReconfigureOrder> ReconfigureOrderFrom(const nlohmann::json& json);
 Result<StopOrder> StopOrderFrom(const nlohmann::json& json);
 Result<ProxyOrder> ProxyOrderFrom(const nlohmann::json& json);
-Result<RouterOrder> RouterOrderFrom(const nlohmann::json& json);
+Result<CodeHostOrder> CodeHostOrderFrom(const nlohmann::json& json);
 Result<ReplicaEvent> ReplicaEventFrom(const nlohmann::json& json);
 Result<AdoptedReplica> AdoptedReplicaFrom(const nlohmann::json& json);
 Result<ForkAnswer> ForkAnswerFrom(const nlohmann::json& json);

@@ -38,7 +38,9 @@ void CheckNode(const json& input) {
 void CheckStart(const json& input) {
   CheckTrip(input, StartOrderFrom);
   const auto order = StartOrderFrom(input);
-  if (order.ok()) CheckAmounts(order->allocation.amounts);
+  if (!order.ok()) return;
+  CheckAmounts(order->allocation.amounts);
+  for (const auto& bundle : order->bundles) CheckAmounts(bundle.allocation.amounts);
 }
 
 }  // namespace
@@ -65,7 +67,7 @@ PENSTOCK_FUZZ(input) {
     case 6:
       return CheckTrip(message, AdoptedReplicaFrom);
     case 7:
-      return CheckTrip(message, RouterOrderFrom);
+      return CheckTrip(message, CodeHostOrderFrom);
     default:
       return CheckTrip(message, ForkAnswerFrom);
   }

@@ -19,6 +19,7 @@ using base::Message;
 using Kind = ReplicaEvent::Kind;
 
 constexpr int kControlDescriptor = 3;
+constexpr int kPageDescriptor = 4;
 // What of a log is quoted when a replica died without a word of its own, in bytes.
 constexpr std::size_t kTailBytes = 4000;
 
@@ -65,9 +66,7 @@ ReplicaProcess::ReplicaProcess(base::Loop& loop, base::Random& random, const Nod
 }
 
 ReplicaProcess::~ReplicaProcess() {
-  for (const auto timer : {health_timer_, answer_timer_, kill_timer_}) {
-    if (timer != 0) loop_.Cancel(timer);
-  }
+  if (kill_timer_ != 0) loop_.Cancel(kill_timer_);
 }
 
 void ReplicaProcess::Start() {
@@ -75,6 +74,7 @@ void ReplicaProcess::Start() {
   environment_ = MakeEnvironment(context_.environment, context_.node, order_);
   environment_.variables[kReplicaMark] = order_.id.unique;
   environment_.variables["PENSTOCK_CONTROL_FD"] = std::to_string(kControlDescriptor);
+  environment_.variables["PENSTOCK_PAGE_FD"] = std::to_string(kPageDescriptor);
   environment_.variables["PENSTOCK_INSTANCE"] = context_.paths.folder;
   facts_["env"] = Json::object();
   for (const auto& [name, decided] : environment_.decided) {
@@ -82,9 +82,22 @@ void ReplicaProcess::Start() {
   }
   facts_["log"] = log_path_;
   facts_["socket"] = socket_path_;
+  const auto limits = WatchdogLimitsFrom(environment_.variables);
+  auto page = base::ProgressPage::Create();
+  if (!limits.ok()) return RefuseStart(limits.status().message());
+  if (!page.ok()) return RefuseStart(page.status().message());
+  limits_ = *limits;
+  page_ = *std::move(page);
   const auto key = ZygoteKeyOf(order_.launch, environment_);
   if (!key.ok()) return StartFresh(key.status().message());
   Fork(*key);
+}
+
+// There will be no process.
+void ReplicaProcess::RefuseStart(const std::string& why) {
+  start_failed_ = true;
+  Tell(Kind::kStartFailed, why);
+  OnExit("its start");
 }
 
 std::string ReplicaProcess::Folder() const {
@@ -96,10 +109,12 @@ void ReplicaProcess::Fork(const ZygoteKey& key) {
   ForkRequest request{.environment = environment_,
                       .control = {},
                       .log = OpenLog(log_path_),
-                      .folder = OpenFolder(Folder())};
+                      .folder = OpenFolder(Folder()),
+                      .page = page_->Share()};
   auto pair = base::MakeSocketPair();
   // What cannot be opened fails once more, and is then reported, below.
-  if (!pair.ok() || !request.log || !request.folder) return StartFresh("its files do not open");
+  if (!pair.ok() || !request.log || !request.folder || !request.page)
+    return StartFresh("its files do not open");
   request.control = std::move(pair->theirs);
   waiting_control_ = std::move(pair->ours);
   zygotes_.Fork(key, std::move(request),
@@ -135,7 +150,8 @@ void ReplicaProcess::StartFresh(const std::string& why) {
                              .variables = environment_.variables,
                              .folder = Folder(),
                              .log_path = log_path_,
-                             .descriptors = {{pair->theirs.get(), kControlDescriptor}}},
+                             .descriptors = {{pair->theirs.get(), kControlDescriptor},
+                                             {page_->fd().get(), kPageDescriptor}}},
                             [this](const std::string& how, bool) { OnExit(how); });
   if (!child.ok()) return OnExit(child.status().message());
   OnBegun(*std::move(child), std::move(pair->ours));
@@ -170,6 +186,7 @@ Json ReplicaProcess::InitParams() const {
           {"log", log_path_},
           {"rank", order_.rank},
           {"world_size", order_.world_size},
+          {"gang", ToJson(order_.gang)},
           {"node", {{"id", context_.node.id}, {"ip", context_.node.ip}}},
           {"allocation", ToJson(order_.allocation)},
           {"device_ids", AssignedIds(context_.node, order_.allocation)},
@@ -187,7 +204,7 @@ void ReplicaProcess::OnInitialized(const Result<Message>& answer) {
     ready_ = true;
     if (answer->json.is_object()) AddFacts(answer->json);
     Tell(Kind::kReady);
-    ScheduleHealthCheck();
+    WatchHealth();
     return;
   }
   // A connection that broke is a process that is ending: its exit tells more.
@@ -208,64 +225,56 @@ void ReplicaProcess::AddFacts(const Json& told) {
 }
 
 void ReplicaProcess::Reconfigure(const ReconfigureOrder& order) {
+  order_.health_check_period_s = order.health_check_period_s;
+  order_.health_check_timeout_s = order.health_check_timeout_s;
+  if (health_) health_->SetTimes(order_.health_check_period_s, order_.health_check_timeout_s);
   const char* router = "request_router_config";
   const bool same_router =
       order_.options.value(router, Json()) == order.options.value(router, Json());
-  order_.options = order.options;
-  order_.health_check_period_s = order.health_check_period_s;
-  order_.health_check_timeout_s = order.health_check_timeout_s;
   const bool same_limit = order_.max_ongoing_requests == order.max_ongoing_requests;
   const bool same_logging = order_.logging == order.logging;
-  order_.max_ongoing_requests = order.max_ongoing_requests;
-  order_.logging = order.logging;
-  if (order.user_config_changed) order_.user_config = order.user_config;
-  const bool same = same_limit && same_logging && same_router && !order.user_config_changed;
-  if (!ready_ || same) return Tell(Kind::kReconfigured);
+  if (!ready_ || (same_limit && same_logging && same_router && !order.user_config_changed)) {
+    Adopt(order);
+    return Tell(Kind::kReconfigured);
+  }
   Json change = {{"max_ongoing_requests", order.max_ongoing_requests}};
   if (!same_logging) change["logging"] = ToJson(order.logging);
   if (!same_router) change[router] = order.options.value(router, Json());
   if (order.user_config_changed) change["user_config"] = Json::parse(order.user_config);
-  control_->Call("replica.reconfigure", {change, ""}, [this](const Result<Message>& answer) {
+  control_->Call("replica.reconfigure", {change, ""}, [this, order](const Result<Message>& answer) {
+    if (answer.ok()) Adopt(order);
     Tell(Kind::kReconfigured, answer.ok() ? "" : answer.status().message());
   });
 }
 
+// What it took is what a new controller is told: what it refused, or has not answered to, it is
+// asked to take again.
+void ReplicaProcess::Adopt(const ReconfigureOrder& order) {
+  order_.options = order.options;
+  order_.app_record = order.app_record;
+  order_.max_ongoing_requests = order.max_ongoing_requests;
+  order_.logging = order.logging;
+  if (order.user_config_changed) order_.user_config = order.user_config;
+}
+
 // ---- health ---------------------------------------------------------------------------------
 
-void ReplicaProcess::ScheduleHealthCheck() {
-  // A tenth either way, so that replicas started together are not checked together.
-  const double jitter = 0.9 + 0.2 * static_cast<double>(random_.Next() % 1000) / 1000;
-  health_timer_ = loop_.After(FromSeconds(order_.health_check_period_s * jitter), [this] {
-    health_timer_ = 0;
-    CheckHealth();
-  });
+void ReplicaProcess::WatchHealth() {
+  health_ = std::make_unique<HealthWatch>(
+      loop_, random_, *control_, *page_,
+      HealthWatch::Options{.pid = pid(),
+                           .mark = std::string(kReplicaMark) + "=" + order_.id.unique,
+                           .own_check = facts_.value("checks_health", false),
+                           .period_s = order_.health_check_period_s,
+                           .timeout_s = order_.health_check_timeout_s,
+                           .limits = limits_},
+      [this](const HealthWatch::Report& report) { OnHealth(report); });
 }
 
-void ReplicaProcess::CheckHealth() {
-  if (stopping_ || pid() == 0) return;
-  const std::uint64_t number = ++check_;
-  answer_timer_ = loop_.After(FromSeconds(order_.health_check_timeout_s), [this] {
-    answer_timer_ = 0;
-    ++check_;  // an answer that comes now comes too late
-    OnHealth(Status(Code::kDeadlineExceeded,
-                    "no answer within " + Json(order_.health_check_timeout_s).dump() + " s"));
-  });
-  control_->Call("replica.health", {}, [this, number](const Result<Message>& answer) {
-    if (number != check_) return;
-    loop_.Cancel(std::exchange(answer_timer_, 0));
-    OnHealth(answer.ok() ? Status() : answer.status());
-  });
-}
-
-void ReplicaProcess::OnHealth(const Status& status) {
-  if (stopping_) return;
-  if (!status.ok()) {
-    Tell(Kind::kUnhealthy, status.message());
-  } else if (unhealthy_) {
-    Tell(Kind::kHealthy);
-  }
-  unhealthy_ = !status.ok();
-  ScheduleHealthCheck();
+void ReplicaProcess::OnHealth(const HealthWatch::Report& report) {
+  facts_["health"] = report.facts;
+  if (report.failed) return Tell(Kind::kUnhealthy, report.why);
+  Tell(report.health == Health::kBusy ? Kind::kBusy : Kind::kHealthy);
 }
 
 void ReplicaProcess::CollectMetrics(base::Peer::OnReply done) {
@@ -285,6 +294,7 @@ void ReplicaProcess::CollectMetrics(base::Peer::OnReply done) {
 
 void ReplicaProcess::Stop(Duration grace) {
   const bool first = !std::exchange(stopping_, true);
+  health_.reset();
   if (pid() == 0) return;  // OnExit has happened or is about to
   if (!ready_ || grace <= Duration::zero()) return Kill();
   if (kill_timer_ != 0) loop_.Cancel(kill_timer_);
@@ -312,6 +322,7 @@ void ReplicaProcess::OnExit(const std::string& how) {
   std::string cause = "Its process ended with " + how + ".";
   if (!ready_ && !start_failed_ && !stopping_) cause += LogTail();
   base::LogInfo("replica_ended", {{"replica", order_.id.unique}, {"how", how}});
+  health_.reset();
   if (control_) control_->Close();
   const int leader = child_ ? child_->pid() : -1;
   const auto finished = [this, cause] { Tell(Kind::kStopped, cause); };

@@ -9,9 +9,11 @@
 
 #include "base/loop.h"
 #include "base/peer.h"
+#include "base/progress_page.h"
 #include "base/random.h"
 #include "engine/engine.h"
 #include "engine/local/child.h"
+#include "engine/local/health_watch.h"
 #include "engine/local/node_context.h"
 #include "engine/local/process_tree.h"
 #include "engine/local/zygotes.h"
@@ -54,6 +56,7 @@ class ReplicaProcess {
   int pid() const { return child_ && child_->running() ? child_->pid() : 0; }
 
  private:
+  void RefuseStart(const std::string& why);
   std::string Folder() const;
   void Fork(const ZygoteKey& key);
   void OnForked(const Result<int>& pid, TimePoint asked);
@@ -62,9 +65,9 @@ class ReplicaProcess {
   void Initialize();
   void OnInitialized(const Result<base::Message>& answer);
   void AddFacts(const base::Json& told);
-  void ScheduleHealthCheck();
-  void CheckHealth();
-  void OnHealth(const Status& status);
+  void Adopt(const ReconfigureOrder& order);
+  void WatchHealth();
+  void OnHealth(const HealthWatch::Report& report);
   void Farewell();
   void Kill();
   void OnExit(const std::string& how);
@@ -83,18 +86,17 @@ class ReplicaProcess {
   base::UniqueFd waiting_control_;  // our end, while the zygote is at work
   base::Json metrics_;
   std::unique_ptr<Child> child_;
+  WatchdogLimits limits_;
+  std::unique_ptr<base::ProgressPage> page_;
   std::shared_ptr<base::Peer> control_;
+  std::unique_ptr<HealthWatch> health_;
   std::unique_ptr<TreeKiller> killer_;
   TimePoint began_{};  // the step of the start that is under way
   std::string log_path_;
   std::string socket_path_;
   bool ready_ = false;
   bool stopping_ = false;
-  bool unhealthy_ = false;
   bool start_failed_ = false;
-  std::uint64_t check_ = 0;  // number of the health check under way
-  base::Loop::TimerId health_timer_ = 0;
-  base::Loop::TimerId answer_timer_ = 0;
   base::Loop::TimerId kill_timer_ = 0;
 };
 

@@ -73,9 +73,9 @@ Status Zygote::Ask(const ForkRequest& request) {
   // In a file, because an environment may be larger than a packet.
   const auto file = base::MemoryFile(Text(request.environment));
   if (!file.ok()) return file.status();
-  return base::SendPacket(
-      socket_, "fork",
-      {file->get(), request.control.get(), request.log.get(), request.folder.get()});
+  return base::SendPacket(socket_, "fork",
+                          {file->get(), request.control.get(), request.log.get(),
+                           request.folder.get(), request.page.get()});
 }
 
 void Zygote::OnEvents(std::uint32_t) {

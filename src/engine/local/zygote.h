@@ -26,6 +26,7 @@ struct ForkRequest {
   base::UniqueFd control;
   base::UniqueFd log;     // its standard output and error
   base::UniqueFd folder;  // to be in
+  base::UniqueFd page;    // for its signs of life
 };
 
 // The process, or why there is none, and when the zygote was asked.

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Optional
 
 from penstock import _core
+from penstock._code_host import import_path
 from penstock.serve.config import to_json
 
-__all__ = ["custom_class", "import_class"]
-
-
-def import_class(path: str) -> Any:
-    """What ``module:name`` or ``module.name`` stands for. ModuleNotFoundError when nothing does."""
-    module, _, name = path.rpartition(":" if ":" in path else ".")
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise ModuleNotFoundError(f"request_router_class '{path}': module '{module}' has no '{name}'.")
-        found = getattr(found, part)
-    return found
+__all__ = ["custom_class"]
 
 
 def custom_class(config: Any) -> Optional[type]:
@@ -31,7 +20,7 @@ def custom_class(config: Any) -> Optional[type]:
     if config is None or not _core.is_custom_router(to_json(config)):
         return None
     value = config["request_router_class"] if isinstance(config, dict) else config.request_router_class
-    router = import_class(value) if isinstance(value, str) else value
+    router = import_path(value, "request_router_class") if isinstance(value, str) else value
     if not isinstance(router, type) or not callable(getattr(router, "choose_replicas", None)):
         raise TypeError(f"request_router_class must be a class with `choose_replicas`, got {router!r}.")
     return router

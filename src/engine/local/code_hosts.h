@@ -1,4 +1,5 @@
-// The custom request routers of this node: Python processes that are kept running.
+// Custom request routers and autoscaling policies on this node: Python processes that are kept
+// running.
 //
 // Thread: the agent's loop.
 #pragma once
@@ -16,14 +17,14 @@
 
 namespace penstock::engine::local {
 
-class RouterProcesses {
+class CodeHosts {
  public:
   // `context` outlives it.
-  RouterProcesses(base::Loop& loop, const NodeContext& context) : loop_(loop), context_(context) {}
+  CodeHosts(base::Loop& loop, const NodeContext& context) : loop_(loop), context_(context) {}
 
   // These run from now on, and no others; one with the socket of one that runs is that one. The
   // first that cannot be started, after the others were; it is not tried again by itself.
-  Status Run(const std::vector<RouterOrder>& orders);
+  Status Run(const std::vector<CodeHostOrder>& orders);
 
   // Ends all of them; `done` is called when the last has ended.
   void StopAll(std::function<void()> done);
@@ -34,7 +35,7 @@ class RouterProcesses {
   std::vector<int> pids() const;
 
  private:
-  Status Start(const RouterOrder& order);
+  Status Start(const CodeHostOrder& order);
   void Stop(const std::string& socket);
 
   base::Loop& loop_;
