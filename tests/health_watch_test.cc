@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <optional>
 #include <string>
@@ -23,15 +21,12 @@ using base::Peer;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-// A watch, and a replica that answers as the test says. Its process has ended and was not waited
-// for: of one that sleeps some kernels count time that it did not use.
+// A watch, and a replica that answers as the test says. It uses no CPU but what the test says: of a
+// real process, even of one that has ended, some kernels count time that it did not use.
 class HealthWatchTest : public testing_support::LoopTest {
  protected:
   HealthWatchTest() {
-    pid_ = ::fork();
-    if (pid_ == 0) ::_exit(0);
-    siginfo_t ended;
-    EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT), 0);
+    cpu_ = {};
     auto pair = *base::MakeSocketPair();
     agent_ = Peer::Open(*loop_, std::move(pair.ours), {});
     EXPECT_EQ(::fcntl(pair.theirs.get(), F_SETFL, O_NONBLOCK), 0);
@@ -45,19 +40,19 @@ class HealthWatchTest : public testing_support::LoopTest {
     watch_.reset();
     agent_->Close();
     replica_->Close();
-    ::waitpid(pid_, nullptr, 0);
   }
 
   void Begin(bool own_check, WatchdogLimits limits = {}) {
     page_->NoteTurn(loop_->clock().Now());
     watch_ = std::make_unique<HealthWatch>(
         *loop_, random_, *agent_, *page_,
-        HealthWatch::Options{.pid = pid_,
+        HealthWatch::Options{.pid = kPid,
                              .mark = "NOBODY=1",
                              .own_check = own_check,
                              .period_s = 0.01,
                              .timeout_s = 0.05,
-                             .limits = limits},
+                             .limits = limits,
+                             .cpu_of = [](int pid) { return pid == kPid ? cpu_ : Duration(); }},
         [this](const HealthWatch::Report& report) { reports_.push_back(report); });
   }
 
@@ -72,7 +67,8 @@ class HealthWatchTest : public testing_support::LoopTest {
     }
   }
 
-  int pid_ = 0;
+  static constexpr int kPid = 1 << 30;  // nobody's: the kernel gives none above 4 million
+  static inline Duration cpu_{};
   base::Random random_{1};
   std::unique_ptr<base::ProgressPage> page_ = *base::ProgressPage::Create();
   std::shared_ptr<Peer> agent_;
@@ -145,6 +141,17 @@ TEST_F(HealthWatchTest, OneThatGetsOnIsBusyUntilItAnswers) {
   arrives_ = true;
   Until([&] { return reports_.size() >= 2; });
   EXPECT_EQ(reports_[1].facts, Json({{"state", "healthy"}}));
+}
+
+TEST_F(HealthWatchTest, OneThatUsesItsCpuGetsOn) {
+  arrives_ = false;
+  Begin(true);
+  Until([&] {
+    cpu_ += std::chrono::milliseconds(2);
+    return !reports_.empty();
+  });
+  EXPECT_FALSE(reports_[0].failed);
+  EXPECT_EQ(reports_[0].facts.at("state"), "busy");
 }
 
 TEST_F(HealthWatchTest, WithoutACheckOfItsOwnOneMayBeSilentForLong) {

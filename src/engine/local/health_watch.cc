@@ -3,7 +3,6 @@
 #include <cmath>
 #include <utility>
 
-#include "base/process.h"
 #include "engine/local/process_tree.h"
 
 namespace penstock::engine::local {
@@ -120,13 +119,13 @@ Pulse HealthWatch::PulseNow() const {
   const auto seen = page_.Read();
   return {.turns = seen.turns,
           .requests = seen.begun + seen.answered,
-          .cpu = base::CpuTime(options_.pid)};
+          .cpu = options_.cpu_of(options_.pid)};
 }
 
 Duration HealthWatch::CpuOfChildren() const {
   Duration sum{};
   for (const int pid : FindTree(options_.pid, options_.mark)) {
-    if (pid != options_.pid) sum += base::CpuTime(pid);
+    if (pid != options_.pid) sum += options_.cpu_of(pid);
   }
   return sum;
 }

@@ -14,6 +14,7 @@
 
 #include "base/loop.h"
 #include "base/peer.h"
+#include "base/process.h"
 #include "base/progress_page.h"
 #include "base/random.h"
 #include "engine/local/watchdog.h"
@@ -29,6 +30,7 @@ class HealthWatch {
     double period_s = 10;
     double timeout_s = 30;
     WatchdogLimits limits;
+    Duration (*cpu_of)(int pid) = base::CpuTime;
   };
 
   // What is reported: each failure, when the replica begins to be busy, and the first check that
