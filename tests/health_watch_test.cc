@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/socket.h"
@@ -27,6 +28,7 @@ class HealthWatchTest : public testing_support::LoopTest {
  protected:
   HealthWatchTest() {
     cpu_ = {};
+    slow_ = false;
     auto pair = *base::MakeSocketPair();
     agent_ = Peer::Open(*loop_, std::move(pair.ours), {});
     EXPECT_EQ(::fcntl(pair.theirs.get(), F_SETFL, O_NONBLOCK), 0);
@@ -52,8 +54,13 @@ class HealthWatchTest : public testing_support::LoopTest {
                              .period_s = 0.01,
                              .timeout_s = 0.05,
                              .limits = limits,
-                             .cpu_of = [](int pid) { return pid == kPid ? cpu_ : Duration(); }},
+                             .cpu_of = CpuOf},
         [this](const HealthWatch::Report& report) { reports_.push_back(report); });
+  }
+
+  static Duration CpuOf(int pid) {
+    if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return pid == kPid ? cpu_ : Duration();
   }
 
   void OnCheck(const Message& params, const Peer::Respond& respond) {
@@ -69,6 +76,7 @@ class HealthWatchTest : public testing_support::LoopTest {
 
   static constexpr int kPid = 1 << 30;  // nobody's: the kernel gives none above 4 million
   static inline Duration cpu_{};
+  static inline bool slow_ = false;
   base::Random random_{1};
   std::unique_ptr<base::ProgressPage> page_ = *base::ProgressPage::Create();
   std::shared_ptr<Peer> agent_;
@@ -141,6 +149,14 @@ TEST_F(HealthWatchTest, OneThatGetsOnIsBusyUntilItAnswers) {
   arrives_ = true;
   Until([&] { return reports_.size() >= 2; });
   EXPECT_EQ(reports_[1].facts, Json({{"state", "healthy"}}));
+}
+
+TEST_F(HealthWatchTest, ToLookMayTakeLong) {
+  arrives_ = false;
+  slow_ = true;
+  Begin(true);
+  Until([&] { return reports_.size() >= 2; });
+  for (const auto& report : reports_) EXPECT_EQ(report.health, Health::kStalled);
 }
 
 TEST_F(HealthWatchTest, OneThatUsesItsCpuGetsOn) {

@@ -69,9 +69,10 @@ class Quiet:
 
     def hold(self, seconds: float) -> None:
         """Computes and never lets go of the interpreter's lock, as extensions in C may do."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            sum(range(20_000_000))
+        began = time.monotonic()
+        sum(range(5_000_000))
+        per_second = 5_000_000 / (time.monotonic() - began)
+        sum(range(int(seconds * per_second)))  # between two calls another thread may get the lock
 
     def child(self, seconds: float) -> None:
         """Waits for a process that computes."""

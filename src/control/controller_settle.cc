@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/controller.h"
 #include "control/persist.h"
+#include "control/ranks.h"
 #include "control/reconcile.h"
 #include "control/rollout.h"
 #include "penstock/check.h"
@@ -133,7 +134,9 @@ void Controller::Reconfigure(Deployment& deployment, Replica& replica) {
                              .user_config_changed = spec.user_config != replica.spec.user_config,
                              .logging = spec.logging,
                              .health_check_period_s = spec.health_check_period_s,
-                             .health_check_timeout_s = spec.health_check_timeout_s});
+                             .health_check_timeout_s = spec.health_check_timeout_s,
+                             .rank = replica.rank,
+                             .world_size = deployment.target_replicas});
   replica.spec = spec;
 }
 
@@ -357,9 +360,16 @@ void Controller::FinishShutdown() {
 void Controller::RefreshStatuses(const Changes& changes) {
   for (const DeploymentId& id : changes.deployments) {
     const auto deployment = state_.deployments.find(id);
-    if (deployment == state_.deployments.end() || !RefreshStatus(deployment->second)) continue;
-    routes_touched_.insert(id);
-    unsaved_.insert(id);
+    if (deployment == state_.deployments.end()) continue;
+    if (RefreshStatus(deployment->second)) {
+      routes_touched_.insert(id);
+      unsaved_.insert(id);
+    }
+    for (const NewRank& change : CloseGaps(deployment->second)) {
+      Replica& replica = *deployment->second.Find(change.unique);
+      replica.rank = change.rank;
+      Reconfigure(deployment->second, replica);
+    }
   }
   for (const std::string& name : changes.apps) {
     const auto changed = state_.apps.find(name);

@@ -1,8 +1,9 @@
 #include "control/deployment.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
+
+#include "control/ranks.h"
 
 namespace penstock::control {
 namespace {
@@ -59,16 +60,6 @@ void FailInService(Deployment& deployment, const Replica& replica, const std::st
   } else {
     deployment.status = NextStatus(deployment.status, StatusEvent::kHealthCheckFailed, message);
   }
-}
-
-int LowestFreeRank(const Deployment& deployment) {
-  std::set<int> taken;
-  for (const Replica& replica : deployment.replicas) {
-    if (replica.state != ReplicaState::kStopping) taken.insert(replica.rank);
-  }
-  int rank = 0;
-  while (taken.contains(rank)) ++rank;
-  return rank;
 }
 
 int WantedReplicas(const Target& target, int current) {
@@ -171,7 +162,7 @@ Replica& AddReplica(Deployment& deployment, const std::string& unique, TimePoint
   Replica replica{.unique = unique,
                   .code_version = deployment.target.code_version,
                   .spec = deployment.target.spec,
-                  .rank = LowestFreeRank(deployment),
+                  .rank = {.global = LowestFreeRank(deployment)},
                   .since = now};
   deployment.replicas.push_back(std::move(replica));
   return deployment.replicas.back();

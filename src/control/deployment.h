@@ -13,6 +13,7 @@
 #include "control/status.h"
 #include "penstock/deployment.h"
 #include "penstock/ids.h"
+#include "penstock/rank.h"
 #include "penstock/units.h"
 #include "resources/node.h"
 
@@ -45,7 +46,7 @@ struct Replica {
   // What it runs, which may be older than the target.
   std::string code_version;
   DeploymentSpec spec;
-  int rank = 0;
+  Rank rank;
 
   // Where. Before it is placed, why not.
   bool placed = false;

@@ -43,7 +43,7 @@ std::set<std::string> SharedRanks(const Deployment& deployment) {
   for (int round = 0; round < 4; ++round) {
     for (const Replica& replica : deployment.replicas) {
       if (replica.state == ReplicaState::kStopping || preference(replica) != round) continue;
-      if (!taken.insert(replica.rank).second) shared.insert(replica.unique);
+      if (!taken.insert(replica.rank.global).second) shared.insert(replica.unique);
     }
   }
   return shared;

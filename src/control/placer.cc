@@ -5,6 +5,7 @@
 #include <optional>
 #include <sstream>
 
+#include "control/ranks.h"
 #include "control/rollout.h"
 #include "resources/families.h"
 
@@ -86,10 +87,11 @@ bool NotePending(Replica& replica, const std::string& code, const std::string& t
   return news;
 }
 
-void Settle(Replica& replica, resources::Reservation place) {
+void Settle(const Deployment& deployment, Replica& replica, resources::Reservation place) {
   replica.placed = true;
   replica.node = std::move(place.node);
   replica.allocation = std::move(place.allocation);
+  replica.rank = RankOnNode(deployment, replica);
   replica.pending_code.clear();
   replica.pending_text.clear();
 }
@@ -97,12 +99,13 @@ void Settle(Replica& replica, resources::Reservation place) {
 // Gives the members their places, or returns the code and the text of the refusal.
 std::optional<std::pair<std::string, std::string>> PlaceOne(State& state, const Waiting& one,
                                                             const placement::Policy& policy) {
+  const Deployment& deployment = state.deployments.at(one.deployment);
   if (!one.wanted->group) {
     auto decision = placement::Place(state.cluster, one.wanted->demand, policy, state.placement);
     if (const auto* no = std::get_if<placement::Refused>(&decision)) {
       return std::pair(no->CodeText(), no->Text());
     }
-    Settle(*one.members.front(), std::get<placement::Placed>(std::move(decision)));
+    Settle(deployment, *one.members.front(), std::get<placement::Placed>(std::move(decision)));
     Take(state, HeldBy(*one.members.front()));
     return std::nullopt;
   }
@@ -117,7 +120,7 @@ std::optional<std::pair<std::string, std::string>> PlaceOne(State& state, const 
     const auto first = bundles.begin() + static_cast<std::ptrdiff_t>(i * each);
     replica.bundles.assign(first, first + static_cast<std::ptrdiff_t>(each));
     const resources::Reservation& home = replica.bundles.front();
-    Settle(replica, {home.node, PartOf(home.allocation, one.wanted->demand.amounts)});
+    Settle(deployment, replica, {home.node, PartOf(home.allocation, one.wanted->demand.amounts)});
     Take(state, HeldBy(replica));
   }
   return std::nullopt;

@@ -50,7 +50,9 @@ Json DevicesJson(const resources::Allocation& allocation, const resources::NodeS
 Json ReplicaJson(const Replica& replica, const State& state) {
   Json json = {{"replica_id", replica.unique},
                {"state", Name(replica.state)},
-               {"rank", replica.rank},
+               {"rank", replica.rank.global},
+               {"node_rank", replica.rank.node},
+               {"local_rank", replica.rank.local},
                {"node_id", nullptr},
                {"pid", replica.facts.value("pid", Json())},
                {"log_file_path", replica.facts.value("log", Json())},

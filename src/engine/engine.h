@@ -14,6 +14,7 @@
 
 #include "penstock/deployment.h"
 #include "penstock/ids.h"
+#include "penstock/rank.h"
 #include "penstock/status.h"
 #include "penstock/units.h"
 #include "resources/node.h"
@@ -48,7 +49,7 @@ struct StartOrder {
   LoggingSpec logging;
   double health_check_period_s = 10;
   double health_check_timeout_s = 30;
-  int rank = 0;
+  Rank rank;
   int world_size = 1;  // replicas that the deployment is configured to have
 };
 
@@ -64,6 +65,8 @@ struct ReconfigureOrder {
   LoggingSpec logging;
   double health_check_period_s = 10;
   double health_check_timeout_s = 30;
+  Rank rank;
+  int world_size = 1;
 };
 
 // The end of a replica: what runs may finish until the deadline.

@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include "control/ranks.h"
 #include "control/rollout.h"
 #include "control/status.h"
 #include "scenario/sim.h"
@@ -187,7 +188,7 @@ void CheckReplicas(const Sim& sim, const Deployment& deployment, Broken& broken)
       broken.push_back(who + " is still " + control::Name(replica.state));
     } else if (!Current(deployment, replica)) {
       broken.push_back(who + " runs an old version");
-    } else if (!ranks.insert(replica.rank).second) {
+    } else if (!ranks.insert(replica.rank.global).second) {
       broken.push_back(who + " shares its rank");
     }
     if (!replica.gang.empty()) {
@@ -198,6 +199,18 @@ void CheckReplicas(const Sim& sim, const Deployment& deployment, Broken& broken)
     if (missing != 0) {
       broken.push_back(deployment.id.ToString() + " has a gang that is not whole");
     }
+  }
+}
+
+// Of what has settled.
+void CheckRanks(const Sim& sim, const Deployment& deployment, Broken& broken) {
+  for (const control::NewRank& change : control::CloseGaps(deployment)) {
+    broken.push_back(deployment.id.ToString() + " " + change.unique + " leaves a gap in the ranks");
+  }
+  for (const Replica& replica : deployment.replicas) {
+    const auto found = sim.engine.replicas.find({deployment.id, replica.unique});
+    if (found == sim.engine.replicas.end() || found->second.order.rank == replica.rank) continue;
+    broken.push_back(deployment.id.ToString() + " " + replica.unique + " believes in another rank");
   }
 }
 
@@ -248,6 +261,7 @@ void CheckWishes(const Sim& sim, const Wishes& wishes, Broken& broken) {
     }
     CheckCount(*deployment, wish, broken);
     CheckReplicas(sim, *deployment, broken);
+    CheckRanks(sim, *deployment, broken);
   }
   const auto& state = sim.controller->state();
   for (const auto& [id, deployment] : state.deployments) {

@@ -39,8 +39,36 @@ TEST_F(LifecycleTest, RanksAreDenseAndReused) {
   sim.engine.Crash(ids[1]);
   sim.Run(seconds(1));
   std::vector<int> ranks;
-  for (const auto& replica : sim.Find("a")->replicas) ranks.push_back(replica.rank);
+  for (const auto& replica : sim.Find("a")->replicas) ranks.push_back(replica.rank.global);
   EXPECT_THAT(ranks, testing::UnorderedElementsAre(0, 1, 2));
+}
+
+// In the order of creation.
+std::vector<int> Ranks(const Sim& sim) {
+  std::vector<int> ranks;
+  for (const auto& replica : sim.Find("a")->replicas) ranks.push_back(replica.rank.global);
+  return ranks;
+}
+
+TEST_F(LifecycleTest, AGapThatScalingLeavesIsClosedAndTold) {
+  sim.Deploy("a", {{"num_replicas", 3}});
+  sim.Run(seconds(1));
+  sim.engine.Crash(sim.Replicas("a")[0]);  // its rank goes to the newest, which goes first
+  sim.Run(seconds(1));
+  ASSERT_THAT(Ranks(sim), testing::ElementsAre(1, 2, 0));
+  ASSERT_TRUE(sim.engine.reconfigured.empty());
+  sim.Deploy("a", {{"num_replicas", 2}});
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.engine.replicas.size() == 2; }));
+  sim.Run(seconds(1));
+  EXPECT_THAT(Ranks(sim), testing::ElementsAre(1, 0));
+  const auto told = [&](const ReplicaId& id, const Rank& rank) {
+    return std::count_if(
+        sim.engine.reconfigured.begin(), sim.engine.reconfigured.end(),
+        [&](const auto& o) { return o.id == id && o.rank == rank && o.world_size == 2; });
+  };
+  const auto ids = sim.Replicas("a");
+  EXPECT_EQ(told(ids[1], {0, 0, 0}), 1);
+  EXPECT_EQ(told(ids[0], {1, 0, 1}), 1) << "of the number alone: it keeps its rank";
 }
 
 TEST_F(LifecycleTest, TheSameVersionWithAnotherNumberScalesInPlace) {

@@ -197,7 +197,7 @@ TEST(Recovery, NoTwoReplicasKeepOneRank) {
   sim.Run(seconds(5));
   ASSERT_EQ(sim.Running("a"), 4);
   std::set<int> ranks;
-  for (const auto& replica : sim.Find("a")->replicas) ranks.insert(replica.rank);
+  for (const auto& replica : sim.Find("a")->replicas) ranks.insert(replica.rank.global);
   EXPECT_THAT(ranks, testing::ElementsAre(0, 1, 2, 3));
   EXPECT_EQ(sim.engine.replicas.size(), 4u);
 }

@@ -88,9 +88,11 @@ void SimEngine::Begin(const engine::StartOrder& order) {
   });
 }
 
-// What a replica took is what a new controller is told.
+// What a replica took is what a new controller is told; its rank counts as taken at once.
 void SimEngine::Change(const engine::ReconfigureOrder& order) {
   reconfigured.push_back(order);
+  const auto replica = replicas.find(order.id);
+  if (replica != replicas.end()) replica->second.order.rank = order.rank;
   const std::string error = behaviours[order.id.deployment.name].reconfigure_error;
   agenda_.At(clock_.now + std::chrono::milliseconds(5), [this, order, error] {
     const auto found = replicas.find(order.id);

@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from penstock._local.call import LocalCall
 from penstock._replica.invoke import Invoker
+from penstock._replica.reconfigure import reconfigure
 from penstock._replica.runners import Runners
 from penstock.serve.context import (
     DeploymentID,
@@ -23,7 +24,6 @@ from penstock.serve.context import (
     request_context,
 )
 from penstock.serve.deployment import Deployment
-from penstock.serve.exceptions import RayServeException
 
 __all__ = ["LocalDeployment", "find"]
 
@@ -117,24 +117,8 @@ async def _construct(deployment: Deployment, args: tuple[Any, ...], kwargs: dict
     outcome = func_or_class.__init__(servable, *args, **kwargs)
     if inspect.isawaitable(outcome):
         await outcome
-    await _reconfigure(servable, deployment)
+    await reconfigure(servable, deployment.name, deployment.user_config, ReplicaRank(0))
     return servable
-
-
-async def _reconfigure(servable: Any, deployment: Deployment) -> None:
-    reconfigure = getattr(servable, "reconfigure", None)
-    user_config = deployment.user_config
-    if not callable(reconfigure):
-        if user_config is None:
-            return
-        raise RayServeException(f"user_config specified but deployment {deployment.name} missing reconfigure method")
-    takes_rank = "rank" in inspect.signature(reconfigure).parameters
-    if user_config is None and not takes_rank:
-        return
-    rank = {"rank": ReplicaRank(0)} if takes_rank else {}
-    outcome = reconfigure(user_config, **rank)
-    if inspect.isawaitable(outcome):
-        await outcome
 
 
 def _warn_of_ignored(deployment: Deployment) -> None:

@@ -18,6 +18,7 @@ from penstock import _core, _metrics
 from penstock._replica.asgi import AsgiApp
 from penstock._replica.invoke import Invoker
 from penstock._replica.logs import ReplicaLog
+from penstock._replica.reconfigure import reconfigure, takes_rank
 from penstock._replica.routing_stats import RoutingStats
 from penstock._replica.runners import Runners
 from penstock.serve._farewell import say_farewell
@@ -26,10 +27,9 @@ from penstock.serve.context import (
     ReplicaContext,
     ReplicaID,
     ReplicaRank,
-    current_replica,
+    get_replica_context,
     set_replica_context,
 )
-from penstock.serve.exceptions import RayServeException
 from penstock.serve.gang import GangContext
 from penstock.serve.ingress import ingress_of
 from penstock.serve.multiplex import unload_all
@@ -64,7 +64,7 @@ def _context(assignment: dict[str, Any], servable: Any) -> ReplicaContext:
     return ReplicaContext(
         replica_id=ReplicaID(replica["unique"], DeploymentID(replica["deployment"], replica["app"])),
         servable_object=servable,
-        rank=ReplicaRank(assignment["rank"]),
+        rank=ReplicaRank(**assignment["rank"]),
         world_size=assignment["world_size"],
         gang_context=_gang(replica, assignment["gang"]),
         assigned_resources=_amounts(assignment["allocation"]),
@@ -155,8 +155,8 @@ class ReplicaCode:
         self._asgi = await self._make_asgi(func_or_class)
         invoker = Invoker(self._loop, self._servable, self._runners, context, self._asgi)
         self.start, self.cancel = invoker.start, invoker.cancel
-        if assignment["user_config"] is not None:
-            await self._apply_user_config(assignment["user_config"])
+        self._user_config = assignment["user_config"]
+        await reconfigure(self._servable, _name_of(self._servable), self._user_config, context.rank)
         await self._check_health()
         self._routing_stats = RoutingStats(self._servable, self.announce_stats)
         self._routing_stats.configure(assignment["options"].get("request_router_config"))
@@ -187,25 +187,24 @@ class ReplicaCode:
         await app.start()
         return app
 
-    async def _apply_user_config(self, user_config: Any) -> None:
-        reconfigure = getattr(self._servable, "reconfigure", None)
-        if not callable(reconfigure):
-            raise RayServeException(
-                "user_config specified but deployment " + _name_of(self._servable) + " missing reconfigure method"
-            )
-        await self._call_user(reconfigure, user_config)
-        self._user_config = user_config
-
     async def _reconfigure(self, change: dict[str, Any]) -> None:
-        replica = current_replica()
-        if replica is not None and "max_ongoing_requests" in change:
-            replica.max_ongoing_requests = change["max_ongoing_requests"]
+        replica = get_replica_context()
+        replica.max_ongoing_requests = change["max_ongoing_requests"]
         if self._routing_stats is not None and "request_router_config" in change:
             self._routing_stats.configure(change["request_router_config"])
         if "logging" in change:
             self._log.configure(change["logging"])
-        if change.get("user_config") is not None:
-            await self._apply_user_config(change["user_config"])
+        if "rank" in change:
+            replica.rank = ReplicaRank(**change["rank"])
+            replica.world_size = change["world_size"]
+        if "user_config" in change:
+            self._user_config = change["user_config"]
+            await reconfigure(self._servable, _name_of(self._servable), self._user_config, replica.rank)
+        elif "rank" in change and takes_rank(self._servable):
+            try:
+                await reconfigure(self._servable, _name_of(self._servable), self._user_config, replica.rank)
+            except Exception:  # it serves as well as before: a rank is no reason to replace it
+                logger.exception("reconfigure failed for a new rank.")
 
     async def _check_health(self) -> dict[str, Any]:
         check = getattr(self._servable, "check_health", None)
@@ -215,10 +214,6 @@ class ReplicaCode:
             else:
                 await self._loop.run_in_executor(self._health_thread, check)
         return {"threads": self._runners.facts()} if self._runners is not None else {}
-
-    async def _call_user(self, function: Callable[..., Any], *args: Any) -> Any:
-        outcome = function(*args)
-        return await outcome if inspect.isawaitable(outcome) else outcome
 
     async def _shutdown(self) -> None:
         """Runs ``__del__`` now, while the loop still works, and not a second time at exit."""

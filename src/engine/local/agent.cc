@@ -33,6 +33,7 @@ Agent::Agent(base::Loop& loop, NodeContext context, std::function<void()> on_sto
       context_(std::move(context)),
       on_stop_(std::move(on_stop)),
       zygotes_(loop, context_, [this] { OnZygotesChanged(); }),
+      oom_(loop),
       code_hosts_(loop, context_),
       link_(loop, context_.paths.control_socket(),
             {.on_up = [this] { Join(); },
@@ -109,7 +110,7 @@ Status Agent::StartReplica(const Json& params) {
   const ReplicaId id = order->id;
   if (replicas_.contains(id)) return {};  // an order that came twice
   auto replica =
-      std::make_shared<ReplicaProcess>(loop_, random_, context_, zygotes_, *std::move(order),
+      std::make_shared<ReplicaProcess>(loop_, random_, context_, zygotes_, oom_, *std::move(order),
                                        [this](const ReplicaEvent& event) { OnEvent(event); });
   replicas_.emplace(id, replica);
   replica->Start();

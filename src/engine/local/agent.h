@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "base/random.h"
 #include "engine/local/code_hosts.h"
+#include "engine/local/oom_watch.h"
 #include "engine/local/replica_process.h"
 #include "engine/local/supervisor.h"
 #include "engine/local/zygotes.h"
@@ -81,6 +82,7 @@ class Agent {
   bool reap_later_ = false;
   bool ending_ = false;  // takes up nothing new
   Zygotes zygotes_;
+  OomWatch oom_;
   std::function<Status(const base::Json&)> check_proxy_;
   std::map<ReplicaId, std::shared_ptr<ReplicaProcess>> replicas_;
   CodeHosts code_hosts_;

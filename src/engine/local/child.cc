@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,9 +78,13 @@ bool PlaceDescriptors(const SpawnOptions& options) {
   ::_exit(127);
 }
 
-std::string HowItEnded(const siginfo_t& info) {
-  if (info.si_code == CLD_EXITED) return "exit code " + std::to_string(info.si_status);
-  return "signal " + std::to_string(info.si_status) + " (" + ::strsignal(info.si_status) + ")";
+Exit ExitOf(const siginfo_t& info, const rusage& usage) {
+  Exit exit{.how = "exit code " + std::to_string(info.si_status),
+            .peak_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
+  if (info.si_code == CLD_EXITED) return exit;
+  exit.signal = info.si_status;
+  exit.how = "signal " + std::to_string(exit.signal) + " (" + ::strsignal(exit.signal) + ")";
+  return exit;
 }
 
 }  // namespace
@@ -136,14 +141,15 @@ void Child::Signal(int signal) const {
 
 void Child::OnEvents(std::uint32_t) {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) != 0) return;
+  rusage usage{};
+  // Not the C library's, which does not tell the usage.
+  if (::syscall(SYS_waitid, P_PIDFD, pidfd_.get(), &info, WEXITED | WNOHANG, &usage) != 0) return;
   if (info.si_pid == 0) return;
   loop_.Unwatch(pidfd_.get(), *this);
   pidfd_.Reset();
-  const bool clean = info.si_code == CLD_EXITED && info.si_status == 0;
   // The callback may destroy this object.
   const OnExit on_exit = std::move(on_exit_);
-  on_exit(HowItEnded(info), clean);
+  on_exit(ExitOf(info, usage));
 }
 
 }  // namespace penstock::engine::local

@@ -7,6 +7,7 @@
 // started it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,10 +29,16 @@ struct SpawnOptions {
   std::vector<std::pair<int, int>> descriptors;  // ours -> the child's number, 3 and up
 };
 
+// How a process ended.
+struct Exit {
+  std::string how;               // for people and for the log: "exit code 1", "signal 9 (Killed)"
+  int signal = 0;                // that ended it; 0 for none
+  std::uint64_t peak_bytes = 0;  // the most memory that it had at once
+};
+
 class Child final : private base::FdHandler {
  public:
-  // How it ended, for people and for the log: "exit code 1", "signal 9 (Killed)".
-  using OnExit = std::function<void(const std::string& how, bool clean)>;
+  using OnExit = std::function<void(const Exit& exit)>;
 
   // kInternal, with the reason, when it cannot be started. `on_exit` is called once, not from
   // inside Spawn.

@@ -34,7 +34,7 @@ HealthWatch::HealthWatch(base::Loop& loop, base::Random& random, base::Peer& con
       page_(page),
       options_(std::move(options)),
       report_(std::move(report)) {
-  threads_.last = loop_.clock().Now();
+  threads_.last = loop_.Now();
   LookSoon();
 }
 
@@ -66,17 +66,19 @@ void HealthWatch::Look() {
   const auto seen = page_.Read();
   if (seen.check != check_) return OnHeldUp();
   const TimePoint due = seen.check_at + FromSeconds(options_.timeout_s);
-  const TimePoint now = loop_.clock().Now();
+  const TimePoint now = loop_.Now();
   if (now < due) return LookIn(due - now);
   open_ = false;  // an answer that comes now comes too late
   Fail(Health::kHealthy, "no answer within " + Text(options_.timeout_s) + " s");
   LookSoon();
 }
 
+// By the time of the turn, as timers are: by the clock, which is later, the look would come too
+// early to find it stalled.
 void HealthWatch::Ask() {
   open_ = true;
   busy_ = false;
-  signs_ = {PulseNow(), loop_.clock().Now()};
+  signs_ = {PulseNow(), loop_.Now()};
   LookIn(FromSeconds(options_.timeout_s));
   const std::uint64_t number = ++check_;
   control_.Call("replica.health", {{{"check", number}}, ""},
@@ -91,7 +93,7 @@ void HealthWatch::OnAnswer(const Result<Message>& answer) {
   open_ = false;
   LookSoon();
   if (!answer.ok()) return Fail(Health::kHealthy, answer.status().message());
-  const TimePoint now = loop_.clock().Now();
+  const TimePoint now = loop_.Now();
   OnThreads(answer->json.is_object() ? answer->json : Json::object());
   const Health health =
       options_.own_check ? Health::kHealthy : Judge(threads_, options_.limits, now);
@@ -112,7 +114,7 @@ void HealthWatch::OnThreads(const Json& facts) {
                    .queued = threads.value("queued", 0),
                    .begun = threads.value("begun", std::uint64_t{0}),
                    .cpu = FromSeconds(facts.value("threads_cpu_s", 0.0))},
-                  loop_.clock().Now());
+                  loop_.Now());
 }
 
 Pulse HealthWatch::PulseNow() const {
@@ -142,7 +144,7 @@ Health HealthWatch::JudgeLook() const {
 // The check has not arrived. What the replica does is asked once, and before it is given up: then
 // it is also seen whether a process that it waits for gets on.
 void HealthWatch::OnHeldUp() {
-  looked_ = loop_.clock().Now();
+  looked_ = loop_.Now();
   signs_ = Take(signs_, PulseNow(), looked_);
   if (JudgeLook() == Health::kBusy && busy_) return LookAgain();
   children_ = CpuOfChildren();
@@ -176,7 +178,7 @@ void HealthWatch::Conclude() {
 // A check of the replica's own has a time-out each time; what the limits say is only looked at.
 void HealthWatch::LookAgain() {
   if (!options_.own_check) return LookSoon();
-  LookIn(looked_ + FromSeconds(options_.timeout_s) - loop_.clock().Now());
+  LookIn(looked_ + FromSeconds(options_.timeout_s) - loop_.Now());
 }
 
 void HealthWatch::Fail(Health health, const std::string& why) {

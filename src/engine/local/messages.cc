@@ -87,6 +87,12 @@ Gang GangFrom(const Json& json) {
           .members = json.at("members").get<std::vector<std::string>>()};
 }
 
+Rank RankFrom(const Json& json) {
+  return {.global = Whole<int>(json.at("rank")),
+          .node = Whole<int>(json.at("node_rank")),
+          .local = Whole<int>(json.at("local_rank"))};
+}
+
 // Those of everything that the replica holds.
 Status CheckAmounts(const char* what, const StartOrder& order) {
   Status bad = CheckAmounts(what, order.allocation.amounts);
@@ -141,7 +147,7 @@ StartOrder StartFrom(const Json& json) {
           .logging = LoggingFrom(json.at("logging")),
           .health_check_period_s = json.at("health_check_period_s"),
           .health_check_timeout_s = json.at("health_check_timeout_s"),
-          .rank = Whole<int>(json.at("rank")),
+          .rank = RankFrom(json.at("rank")),
           .world_size = Whole<int>(json.at("world_size"))};
 }
 
@@ -193,6 +199,10 @@ Json ToJson(const Gang& gang) {
   return {{"id", gang.id}, {"rank", gang.rank}, {"members", gang.members}};
 }
 
+Json ToJson(const Rank& rank) {
+  return {{"rank", rank.global}, {"node_rank", rank.node}, {"local_rank", rank.local}};
+}
+
 Json ToJson(const LoggingSpec& logging) {
   return {{"json", logging.json},
           {"log_level", logging.log_level},
@@ -222,7 +232,7 @@ Json ToJson(const StartOrder& order) {
           {"logging", ToJson(order.logging)},
           {"health_check_period_s", order.health_check_period_s},
           {"health_check_timeout_s", order.health_check_timeout_s},
-          {"rank", order.rank},
+          {"rank", ToJson(order.rank)},
           {"world_size", order.world_size}};
 }
 
@@ -234,7 +244,9 @@ Json ToJson(const ReconfigureOrder& order) {
                {"max_ongoing_requests", order.max_ongoing_requests},
                {"logging", ToJson(order.logging)},
                {"health_check_period_s", order.health_check_period_s},
-               {"health_check_timeout_s", order.health_check_timeout_s}};
+               {"health_check_timeout_s", order.health_check_timeout_s},
+               {"rank", ToJson(order.rank)},
+               {"world_size", order.world_size}};
   if (order.user_config_changed) json["user_config"] = Json::parse(order.user_config);
   return json;
 }
@@ -309,7 +321,9 @@ Result<ReconfigureOrder> ReconfigureOrderFrom(const Json& json) {
                            .user_config_changed = j.contains("user_config"),
                            .logging = LoggingFrom(j.at("logging")),
                            .health_check_period_s = j.at("health_check_period_s"),
-                           .health_check_timeout_s = j.at("health_check_timeout_s")};
+                           .health_check_timeout_s = j.at("health_check_timeout_s"),
+                           .rank = RankFrom(j.at("rank")),
+                           .world_size = Whole<int>(j.at("world_size"))};
     if (order.user_config_changed) order.user_config = j.at("user_config").dump();
     return order;
   });

@@ -13,6 +13,7 @@ nlohmann::json ToJson(const ReplicaId& id);
 nlohmann::json ToJson(const resources::NodeSpec& node);
 nlohmann::json ToJson(const resources::Allocation& allocation);
 nlohmann::json ToJson(const Gang& gang);
+nlohmann::json ToJson(const Rank& rank);
 nlohmann::json ToJson(const LoggingSpec& logging);
 nlohmann::json ToJson(const StartOrder& order);
 nlohmann::json ToJson(const ReconfigureOrder& order);

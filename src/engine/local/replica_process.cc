@@ -51,12 +51,13 @@ std::string FileName(const std::string& text) {
 }
 
 ReplicaProcess::ReplicaProcess(base::Loop& loop, base::Random& random, const NodeContext& context,
-                               Zygotes& zygotes, StartOrder order,
+                               Zygotes& zygotes, OomWatch& oom, StartOrder order,
                                std::function<void(const ReplicaEvent&)> tell)
     : loop_(loop),
       random_(random),
       context_(context),
       zygotes_(zygotes),
+      oom_(oom),
       order_(std::move(order)),
       tell_(std::move(tell)) {
   const DeploymentId& deployment = order_.id.deployment;
@@ -125,7 +126,7 @@ void ReplicaProcess::OnForked(const Result<int>& pid, TimePoint asked) {
   base::UniqueFd control = std::move(waiting_control_);
   Result<std::unique_ptr<Child>> child = pid.status();
   if (pid.ok()) {
-    child = Child::Adopt(loop_, *pid, [this](const std::string& how, bool) { OnExit(how); });
+    child = Child::Adopt(loop_, *pid, [this](const Exit& exit) { OnExit(Words(exit)); });
   }
   if (child.ok()) {
     facts_["startup"] = {{"process", "forked"}, {"queue_s", ToSeconds(asked - began_)}};
@@ -152,7 +153,7 @@ void ReplicaProcess::StartFresh(const std::string& why) {
                              .log_path = log_path_,
                              .descriptors = {{pair->theirs.get(), kControlDescriptor},
                                              {page_->fd().get(), kPageDescriptor}}},
-                            [this](const std::string& how, bool) { OnExit(how); });
+                            [this](const Exit& exit) { OnExit(Words(exit)); });
   if (!child.ok()) return OnExit(child.status().message());
   OnBegun(*std::move(child), std::move(pair->ours));
 }
@@ -184,7 +185,7 @@ Json ReplicaProcess::InitParams() const {
           {"max_ongoing_requests", order_.max_ongoing_requests},
           {"logging", ToJson(order_.logging)},
           {"log", log_path_},
-          {"rank", order_.rank},
+          {"rank", ToJson(order_.rank)},
           {"world_size", order_.world_size},
           {"gang", ToJson(order_.gang)},
           {"node", {{"id", context_.node.id}, {"ip", context_.node.ip}}},
@@ -233,11 +234,20 @@ void ReplicaProcess::Reconfigure(const ReconfigureOrder& order) {
       order_.options.value(router, Json()) == order.options.value(router, Json());
   const bool same_limit = order_.max_ongoing_requests == order.max_ongoing_requests;
   const bool same_logging = order_.logging == order.logging;
-  if (!ready_ || (same_limit && same_logging && same_router && !order.user_config_changed)) {
+  const bool same_rank = order_.rank == order.rank;
+  // Counts as taken: user code that raises when it hears of it is not asked again.
+  order_.rank = order.rank;
+  order_.world_size = order.world_size;
+  const bool same = same_limit && same_logging && same_router && same_rank;
+  if (!ready_ || (same && !order.user_config_changed)) {
     Adopt(order);
     return Tell(Kind::kReconfigured);
   }
   Json change = {{"max_ongoing_requests", order.max_ongoing_requests}};
+  if (!same_rank) {
+    change["rank"] = ToJson(order.rank);
+    change["world_size"] = order.world_size;
+  }
   if (!same_logging) change["logging"] = ToJson(order.logging);
   if (!same_router) change[router] = order.options.value(router, Json());
   if (order.user_config_changed) change["user_config"] = Json::parse(order.user_config);
@@ -328,6 +338,14 @@ void ReplicaProcess::OnExit(const std::string& how) {
   const auto finished = [this, cause] { Tell(Kind::kStopped, cause); };
   killer_ = std::make_unique<TreeKiller>(
       loop_, leader, std::string(kReplicaMark) + "=" + order_.id.unique, finished);
+}
+
+// A kill that we did not ask for is explained where it can be.
+std::string ReplicaProcess::Words(const Exit& exit) {
+  if (exit.signal != SIGKILL || stopping_ || start_failed_ || !oom_.KilledLately()) return exit.how;
+  const std::uint64_t peak_mib = exit.peak_bytes >> 20;
+  return exit.how + ", most likely for want of memory: the kernel's OOM killer was just at work, " +
+         "and it had used up to " + std::to_string(peak_mib) + " MiB";
 }
 
 std::string ReplicaProcess::LogTail() const {

@@ -15,6 +15,7 @@
 #include "engine/local/child.h"
 #include "engine/local/health_watch.h"
 #include "engine/local/node_context.h"
+#include "engine/local/oom_watch.h"
 #include "engine/local/process_tree.h"
 #include "engine/local/zygotes.h"
 
@@ -28,7 +29,8 @@ class ReplicaProcess {
   // Forked from one of `zygotes` where that is possible.
   // `tell` passes events on; kStopped is the last, after which the object may be destroyed.
   ReplicaProcess(base::Loop& loop, base::Random& random, const NodeContext& context,
-                 Zygotes& zygotes, StartOrder order, std::function<void(const ReplicaEvent&)> tell);
+                 Zygotes& zygotes, OomWatch& oom, StartOrder order,
+                 std::function<void(const ReplicaEvent&)> tell);
   ~ReplicaProcess();
 
   ReplicaProcess(const ReplicaProcess&) = delete;
@@ -70,6 +72,7 @@ class ReplicaProcess {
   void OnHealth(const HealthWatch::Report& report);
   void Farewell();
   void Kill();
+  std::string Words(const Exit& exit);
   void OnExit(const std::string& how);
   void Tell(ReplicaEvent::Kind kind, const std::string& message = "");
   std::string LogTail() const;
@@ -79,6 +82,7 @@ class ReplicaProcess {
   base::Random& random_;
   const NodeContext& context_;
   Zygotes& zygotes_;
+  OomWatch& oom_;
   StartOrder order_;
   std::function<void(const ReplicaEvent&)> tell_;
   base::Json facts_ = base::Json::object();

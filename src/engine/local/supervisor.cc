@@ -34,7 +34,7 @@ void Supervisor::Stop(std::function<void()> done) {
 
 Status Supervisor::Start() {
   started_ = loop_.Now();
-  auto child = Child::Spawn(loop_, options_, [this](const std::string& how, bool) { OnExit(how); });
+  auto child = Child::Spawn(loop_, options_, [this](const Exit& exit) { OnExit(exit.how); });
   if (!child.ok()) return child.status();
   child_ = *std::move(child);
   return {};

@@ -33,8 +33,8 @@ Result<std::shared_ptr<Zygote>> Zygote::Start(base::Loop& loop, SpawnOptions opt
   if (!pair.ok()) return pair.status();
   options.descriptors.emplace_back(pair->theirs.get(), kSocketDescriptor);
   auto zygote = std::make_shared<Zygote>(loop, std::move(pair->ours), std::move(callbacks));
-  auto child = Child::Spawn(
-      loop, options, [raw = zygote.get()](const std::string& how, bool) { raw->OnExit(how); });
+  auto child = Child::Spawn(loop, options,
+                            [raw = zygote.get()](const Exit& exit) { raw->OnExit(exit.how); });
   if (!child.ok()) return child.status();
   zygote->child_ = *std::move(child);
   return zygote;
