@@ -177,6 +177,7 @@ struct DeploymentSpec {
   double rolling_update_percentage = 0.2;    // (0, 1]
   int max_surge_percent = 0;                 // 0..100; what a rollout may have beyond its target
   bool auto_surge = false;                   // max_surge_percent="auto": a wave, where it has room
+  int priority = 0;                          // -1000..1000; higher goes first where room is scarce
   std::optional<int> max_replicas_per_node;  // 1..100
   std::optional<AutoscalingSpec> autoscaling;
   RequestRouterSpec request_router;

@@ -415,6 +415,7 @@ def test_every_keyword_of_serve_is_there() -> None:
         "placement_group_bundle_label_selector",
         "placement_group_bundles",
         "placement_group_strategy",
+        "priority",
         "ray_actor_options",
         "request_router_config",
         "rolling_update_percentage",

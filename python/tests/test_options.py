@@ -112,6 +112,7 @@ def test_no_option_is_forgotten() -> None:
         "placement_group_bundle_label_selector": "deployment_options_test, place_group_test",
         "gang_scheduling_config": "test_groups",
         "max_surge_percent": "test_groups",
+        "priority": "test_precedence",
         "max_constructor_retry_count": "test_bad_input.test_a_constructor_that_raises_fails_...",
     }
     here = {

@@ -11,6 +11,7 @@ namespace {
 using Json = nlohmann::json;
 
 std::string Reason(const Json& change) {
+  if (change.contains("made_room")) return change.at("made_room");
   const int running = change.at("running");
   const double requests = change.at("requests");
   std::string text = fmt::format("{:.4g} requests ({:.4g} waiting), {} in service: ", requests,

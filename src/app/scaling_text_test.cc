@@ -48,6 +48,14 @@ TEST(ScalingText, NamesThePolicyAndWhatOtherOptionsWouldHaveDone) {
               HasSubstr("policy mine:policy wants 3.75, so 4; with the other options 2\n"));
 }
 
+TEST(ScalingText, SaysForWhomAReplicaMadeRoom) {
+  json change = Change();
+  change["made_room"] = "Replica 'r' made room.";
+  change["rule"] = "made_room";
+  EXPECT_THAT(ScalingText(Scaling(json::array({change}))),
+              HasSubstr("1 -> 3  made_room: Replica 'r' made room.\n"));
+}
+
 TEST(ScalingText, OfNothing) {
   EXPECT_THAT(ScalingText(Scaling(json::array())), HasSubstr("changed nothing yet"));
   EXPECT_THAT(ScalingText(Scaling(json::array(), false)), HasSubstr("Its size is fixed"));

@@ -5,6 +5,7 @@
 namespace penstock::autoscale {
 
 bool CanReplay(const JournalEntry& entry, const AutoscalingSpec& spec) {
+  if (!entry.made_room.empty()) return false;
   return !spec.slo || entry.slo || IsColdStart(entry.load);
 }
 

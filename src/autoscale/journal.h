@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <optional>
+#include <string>
 
 #include "autoscale/policy.h"
 #include "autoscale/slo.h"
@@ -23,12 +24,14 @@ struct JournalEntry {
   double queued = 0;               // of load.requests, those that waited
   std::optional<double> wanted;    // what a policy of the user's returned
   std::optional<SloDecision> slo;  // what penstock:slo decided
+  std::string made_room;           // for whom and why, when that was it and no policy
   DelayState before;               // the delay that was running
   Decision decision;               // what came of it
 };
 
 // Whether Replay has all it needs: penstock:slo goes by what it saw before and not by one moment,
-// so it cannot be asked about a decision that it did not take.
+// so it cannot be asked about a decision that it did not take; nor can any about a replica that
+// made room for others.
 bool CanReplay(const JournalEntry& entry, const AutoscalingSpec& spec);
 
 // Makes the decision of `entry` again, with other options if there are any. A policy of the user's

@@ -40,6 +40,7 @@ constexpr WholeOption kWholes[] = {
      &DeploymentSpec::max_constructor_retry_count,
      {.least = 0, .above_least = true, .most = 1e9}},
     {"max_surge_percent", &DeploymentSpec::max_surge_percent, {.least = 0, .most = 100}},
+    {"priority", &DeploymentSpec::priority, {.least = -1000, .most = 1000}},
 };
 
 constexpr NumberOption kNumbers[] = {

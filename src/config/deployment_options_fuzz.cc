@@ -66,6 +66,7 @@ void CheckSpec(const DeploymentSpec& spec) {
   PENSTOCK_CHECK(spec.max_constructor_retry_count > 0);
   PENSTOCK_CHECK(spec.rolling_update_percentage > 0 && spec.rolling_update_percentage <= 1);
   PENSTOCK_CHECK(spec.max_surge_percent >= 0 && spec.max_surge_percent <= 100);
+  PENSTOCK_CHECK(spec.priority >= -1000 && spec.priority <= 1000);
   const int per_node = spec.max_replicas_per_node.value_or(1);
   PENSTOCK_CHECK(per_node >= 1 && per_node <= 100);
   if (spec.autoscaling) CheckAutoscaling(*spec.autoscaling);

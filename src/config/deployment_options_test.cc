@@ -70,6 +70,7 @@ TEST(DeploymentOptions, ANumberDoesNotClearAutoscalingButNoneDoes) {
 TEST(DeploymentOptions, EverythingReachesTheSpec) {
   const DeploymentSpec spec =
       Spec({{"max_surge_percent", 50},
+            {"priority", -3},
             {"rolling_update_percentage", 0.5},
             {"graceful_shutdown_wait_loop_s", 0.1},
             {"max_replicas_per_node", 2},
@@ -86,6 +87,7 @@ TEST(DeploymentOptions, EverythingReachesTheSpec) {
               {"runtime_env",
                {{"env_vars", {{"A", "1"}}}, {"working_dir", "/w"}, {"py_modules", {"/m"}}}}}}});
   EXPECT_EQ(spec.max_surge_percent, 50);
+  EXPECT_EQ(spec.priority, -3);
   EXPECT_FALSE(spec.auto_surge);
   EXPECT_TRUE(Spec({{"max_surge_percent", "auto"}}).auto_surge);
   EXPECT_EQ(spec.max_replicas_per_node, 2);
@@ -174,6 +176,15 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"surge_word",
                 {{"max_surge_percent", "some"}},
                 "ValueError: max_surge_percent: Input should be a valid integer"},
+        Refusal{"priority_too_high",
+                {{"priority", 1001}},
+                "ValueError: priority: Input should be less than or equal to 1000"},
+        Refusal{"priority_too_low",
+                {{"priority", -1001}},
+                "ValueError: priority: Input should be greater than or equal to -1000"},
+        Refusal{"priority_in_words",
+                {{"priority", "high"}},
+                "ValueError: priority: Input should be a valid integer"},
         Refusal{"per_node_zero",
                 {{"max_replicas_per_node", 0}},
                 "ValueError: Invalid max_replicas_per_node 0. Valid values are None or an integer "

@@ -60,6 +60,7 @@ INSTANTIATE_TEST_SUITE_P(
                ChangeClass::kRestart},
         Change{"env_vars", [](auto& s) { s.replica_resources.runtime_env.env_vars["A"] = "1"; },
                ChangeClass::kRestart},
+        Change{"priority", [](auto& s) { s.priority = 5; }, ChangeClass::kInPlace},
         Change{"per_node", [](auto& s) { s.max_replicas_per_node = 1; }, ChangeClass::kRestart},
         Change{"several",
                [](auto& s) {

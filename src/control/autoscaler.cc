@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "control/precedence.h"
 #include "control/rollout.h"
 
 namespace penstock::control {
@@ -114,6 +115,28 @@ bool Autoscaler::Tick(Deployment& deployment, TimePoint now, double unix_s) {
                  decision.target > before ? StatusEvent::kAutoscaleUp : StatusEvent::kAutoscaleDown,
                  ScalingMessage(before, decision.target));
   return true;
+}
+
+void Autoscaler::Displace(Deployment& deployment, const std::string& why, TimePoint now,
+                          double unix_s) {
+  const int before = deployment.target_replicas;
+  // One that it has beyond its target was about to go anyway.
+  if (HeldReplicas(deployment) > before) return;
+  const AutoscalingSpec& spec = *deployment.target.spec.autoscaling;
+  Loads& loads = loads_[deployment.id];
+  const auto function = spec.aggregation_function;
+  loads.journal.Note({.unix_s = unix_s,
+                      .now = now,
+                      .spec = spec,
+                      .load = {.running = RunningReplicas(deployment),
+                               .target = before,
+                               .requests = loads.window.Total(now, function)},
+                      .queued = loads.queued.Total(now, function),
+                      .made_room = why,
+                      .decision = {.target = before - 1, .desired = before, .rule = "made_room"}});
+  deployment.delay = {};
+  deployment.target_replicas = before - 1;
+  deployment.status = NextStatus(deployment.status, StatusEvent::kAutoscaleDown, why);
 }
 
 // Nothing while a policy of the user's has not answered.

@@ -64,6 +64,10 @@ class Autoscaler {
   // journal says why. `unix_s` is `now` for people.
   bool Tick(Deployment& deployment, TimePoint now, double unix_s);
 
+  // A replica of an autoscaled deployment is about to make room for others: one less is wanted,
+  // until its load asks for more. `why` is for people. Pre: the replica is not stopping yet.
+  void Displace(Deployment& deployment, const std::string& why, TimePoint now, double unix_s);
+
   // Every change of a deployment's target, the latest of them; nullptr before there was any.
   const autoscale::Journal* JournalOf(const DeploymentId& id) const;
 

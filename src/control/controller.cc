@@ -59,6 +59,7 @@ Status Controller::Deploy(AppRequest request) {
     Deployment& deployment = state_.deployments[id];
     deployment.id = id;
     Retarget(deployment, std::move(target), now);
+    place_again_ = true;  // others may stand above it now, or it above others
     Touch(id);
     unsaved_.insert(id);
     routes_touched_.insert(id);

@@ -181,6 +181,14 @@ bool Controller::Place(TimePoint now) {
     routes_touched_.insert(id.deployment);
     unsaved_.insert(id.deployment);
   }
+  for (const auto& [id, why] : placements.displaced) {
+    Deployment& deployment = state_.deployments.at(id.deployment);
+    base::LogInfo("replica_displaced", {{"replica", id.ToString()}, {"why", why}});
+    autoscaler_.Displace(deployment, why, now, ports_.clock.UnixSeconds());
+    StopReplica(deployment, id.unique, now);
+    unsaved_.insert(id.deployment);
+    Touch(id.deployment);
+  }
   // A rollout may have to make room.
   for (const ReplicaId& id : placements.refused) Touch(id.deployment);
   return !touched_.empty() || !placements.placed.empty();

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 #include <sstream>
 
+#include "control/claims.h"
+#include "control/precedence.h"
 #include "control/ranks.h"
 #include "control/rollout.h"
 #include "resources/families.h"
@@ -24,6 +27,8 @@ struct Waiting {
   DeploymentId deployment;
   std::vector<Replica*> members;
   const Wanted* wanted;
+  Standing standing;
+  bool surges = false;  // goes beyond the target, for a rollout
 };
 
 // Pack sorts by all bundles where these are one place, else by the first, or by the replica.
@@ -76,6 +81,13 @@ std::vector<Waiting> WaitingOf(Deployment& deployment, const Wanted& wanted) {
   std::erase_if(waiting, [&](const Waiting& one) {
     return static_cast<int>(one.members.size()) < GangSize(deployment.target.spec);
   });
+  int count = HeldReplicas(deployment);
+  for (Waiting& one : waiting) {
+    count += static_cast<int>(one.members.size());
+    one.standing = {.guaranteed = count <= GuaranteedReplicas(deployment.target),
+                    .priority = deployment.target.spec.priority};
+    one.surges = count > deployment.target_replicas;
+  }
   return waiting;
 }
 
@@ -96,12 +108,15 @@ void Settle(const Deployment& deployment, Replica& replica, resources::Reservati
   replica.pending_text.clear();
 }
 
-// Gives the members their places, or returns the code and the text of the refusal.
-std::optional<std::pair<std::string, std::string>> PlaceOne(State& state, const Waiting& one,
+// Gives the members their places where `room` has some, or returns the code and the text of the
+// refusal.
+std::optional<std::pair<std::string, std::string>> PlaceOne(State& state,
+                                                            const placement::Cluster& room,
+                                                            const Waiting& one,
                                                             const placement::Policy& policy) {
   const Deployment& deployment = state.deployments.at(one.deployment);
   if (!one.wanted->group) {
-    auto decision = placement::Place(state.cluster, one.wanted->demand, policy, state.placement);
+    auto decision = placement::Place(room, one.wanted->demand, policy, state.placement);
     if (const auto* no = std::get_if<placement::Refused>(&decision)) {
       return std::pair(no->CodeText(), no->Text());
     }
@@ -109,7 +124,7 @@ std::optional<std::pair<std::string, std::string>> PlaceOne(State& state, const 
     Take(state, HeldBy(*one.members.front()));
     return std::nullopt;
   }
-  auto decision = placement::PlaceGroup(state.cluster, *one.wanted->group, policy, state.placement);
+  auto decision = placement::PlaceGroup(room, *one.wanted->group, policy, state.placement);
   if (const auto* no = std::get_if<placement::GroupRefused>(&decision)) {
     return std::pair(no->CodeText(), no->Text());
   }
@@ -125,6 +140,92 @@ std::optional<std::pair<std::string, std::string>> PlaceOne(State& state, const 
   }
   return std::nullopt;
 }
+
+// Deployment 'd' in application 'a'.
+std::string NameOf(const DeploymentId& id) {
+  return "deployment '" + id.name + "' in application '" + id.app + "'";
+}
+
+// One round of placement: those that stand highest first.
+class Round {
+ public:
+  Round(State& state, const placement::Policy& policy) : state_(state), policy_(policy) {}
+
+  // Those that stand equal. `lower`: there are others below them.
+  void PlaceEquals(std::span<const Waiting> equals, bool lower) {
+    std::vector<const Waiting*> without;
+    for (const Waiting& one : equals) {
+      if (const auto impossible = Impossible(*one.wanted)) {
+        for (const Replica* replica : one.members) {
+          result_.impossible.emplace_back(ReplicaId{one.deployment, replica->unique}, *impossible);
+        }
+      } else if (Try(one)) {
+        without.push_back(&one);
+      }
+    }
+    if (without.empty() || (!lower && !AnyBeyond())) return;
+    if (!claims_) claims_.emplace(state_);
+    for (const Waiting* one : without) Claim(*one);
+  }
+
+  Placements& result() { return result_; }
+
+ private:
+  // True when it has no room yet and may claim some.
+  bool Try(const Waiting& one) {
+    const auto refusal = PlaceOne(state_, claims_ ? claims_->rest() : state_.cluster, one, policy_);
+    for (Replica* replica : one.members) {
+      const ReplicaId id{one.deployment, replica->unique};
+      if (!refusal) {
+        result_.placed.push_back(id);
+        if (claims_) claims_->Take(HeldBy(*replica));
+      } else if (NotePending(*replica, refusal->first, refusal->second + KeptFor(one))) {
+        result_.refused.push_back(id);
+      }
+    }
+    return refusal && refusal->first == placement::kFitsLater && !one.wanted->group && !one.surges;
+  }
+
+  // Why there is no room although some is free; "" where none is.
+  std::string KeptFor(const Waiting& one) const {
+    if (!claims_ || one.wanted->group) return "";
+    for (const auto& node : state_.cluster.nodes()) {
+      const DeploymentId* claimant = claims_->Claimant(node.resources.spec().id);
+      if (claimant == nullptr || !placement::RoomOn(node, one.wanted->demand)) continue;
+      return ". What is free on node '" + node.resources.spec().name + "' is kept for " +
+             NameOf(*claimant) + ", which goes first.";
+    }
+    return "";
+  }
+
+  void Claim(const Waiting& one) {
+    const auto claim = claims_->Make(one.deployment, one.standing, one.wanted->demand, policy_);
+    if (!claim || claim->displaced.empty()) return;
+    const std::string why = one.standing.guaranteed
+                                ? "which has fewer replicas than it is guaranteed"
+                                : "whose priority is " + std::to_string(one.standing.priority);
+    for (const ReplicaId& id : claim->displaced) {
+      result_.displaced.emplace_back(id, "Replica '" + id.unique + "' made room for " +
+                                             NameOf(one.deployment) + ", " + why + ".");
+      one.members.front()->pending_text +=
+          ". It waits for a replica of " + NameOf(id.deployment) + ", which makes room for it.";
+    }
+  }
+
+  // Whether any deployment has more than it is guaranteed.
+  bool AnyBeyond() const {
+    return std::ranges::any_of(state_.deployments, [](const auto& entry) {
+      const Deployment& deployment = entry.second;
+      return deployment.target.spec.autoscaling &&
+             HeldReplicas(deployment) > GuaranteedReplicas(deployment.target);
+    });
+  }
+
+  State& state_;
+  const placement::Policy& policy_;
+  std::optional<Claims> claims_;
+  Placements result_;
+};
 
 }  // namespace
 
@@ -152,22 +253,18 @@ Placements PlaceWaiting(State& state, std::set<DeploymentId>& unplaced,
       return placement::PlacesBefore(a.wanted->size, b.wanted->size, policy);
     });
   }
-  Placements result;
-  for (const Waiting& one : waiting) {
-    const auto impossible = Impossible(*one.wanted);
-    const auto refusal = impossible ? std::nullopt : PlaceOne(state, one, policy);
-    for (Replica* replica : one.members) {
-      const ReplicaId id{one.deployment, replica->unique};
-      if (impossible) {
-        result.impossible.emplace_back(id, *impossible);
-      } else if (!refusal) {
-        result.placed.push_back(id);
-      } else if (NotePending(*replica, refusal->first, refusal->second)) {
-        result.refused.push_back(id);
-      }
-    }
+  std::stable_sort(waiting.begin(), waiting.end(), [](const Waiting& a, const Waiting& b) {
+    return GoesBefore(a.standing, b.standing);
+  });
+  Round round(state, policy);
+  const std::span<const Waiting> all(waiting);
+  for (std::size_t first = 0; first < all.size();) {
+    std::size_t last = first + 1;
+    while (last < all.size() && all[last].standing == all[first].standing) ++last;
+    round.PlaceEquals(all.subspan(first, last - first), last < all.size());
+    first = last;
   }
-  return result;
+  return round.result();
 }
 
 std::vector<resources::Reservation> HeldBy(const Replica& replica) {

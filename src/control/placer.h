@@ -19,11 +19,15 @@ struct Placements {
   std::vector<ReplicaId> refused;
   // Asks for an amount that no node of any size could give; with Ray's message.
   std::vector<std::pair<ReplicaId, std::string>> impossible;
+  // Have to make room for others (precedence.h); with the reason, for people.
+  std::vector<std::pair<ReplicaId, std::string>> displaced;
 };
 
-// Tries every waiting replica of `unplaced` once, a gang as one, in the order of their deployments
-// and creation (pack: the largest first), and notes why those that stay waiting do. Deployments
-// that have none are taken out of `unplaced`.
+// Tries every waiting replica of `unplaced` once, a gang as one, and notes why those that stay
+// waiting do. They go by their standing (precedence.h), among equals in the order of their
+// deployments and creation (pack: the largest first). One without room may claim what others leave,
+// or have to leave, before any that stands below it; a gang, or one with a placement group, does
+// not. Deployments that have none are taken out of `unplaced`.
 Placements PlaceWaiting(State& state, std::set<DeploymentId>& unplaced,
                         const placement::Policy& policy);
 

@@ -38,6 +38,7 @@ Json ChangeJson(const autoscale::JournalEntry& entry, const std::optional<Autosc
                {"min_replicas", entry.spec.min_replicas},
                {"max_replicas", entry.spec.max_replicas},
                {"bound", BoundOf(entry)}};
+  if (!entry.made_room.empty()) json["made_room"] = entry.made_room;
   if (entry.slo) json["forecast"] = entry.slo->forecast;
   if (other) {
     json["would_be"] = autoscale::CanReplay(entry, *other)

@@ -219,6 +219,16 @@ std::string Refused::Text() const {
   return text;
 }
 
+std::optional<Allocation> RoomOn(const ClusterNode& node, const Demand& demand) {
+  const bool eligible =
+      std::any_of(demand.selectors.begin(), demand.selectors.end(),
+                  [&](const LabelSelector& selector) { return Eligible(node, selector); });
+  if (!eligible) return std::nullopt;
+  auto fit = node.resources.Fit(demand.amounts);
+  auto* allocation = std::get_if<Allocation>(&fit);
+  return allocation == nullptr ? std::nullopt : std::optional(std::move(*allocation));
+}
+
 Decision Place(const Cluster& cluster, const Demand& demand, const Policy& policy,
                PlacementState& state) {
   for (const LabelSelector& selector : demand.selectors) {

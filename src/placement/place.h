@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -84,6 +85,10 @@ using Decision = std::variant<Placed, Refused>;
 // tried in order, each over all nodes, before the next.
 Decision Place(const Cluster& cluster, const resources::Demand& demand, const Policy& policy,
                PlacementState& state);
+
+// What one node would give a replica now; nullopt when it has no room, or may take none.
+std::optional<resources::Allocation> RoomOn(const ClusterNode& node,
+                                            const resources::Demand& demand);
 
 // Pack places what is largest first. True when `a` goes before `b`; a strict weak order that
 // calls equals equal, so that a stable sort keeps the order of arrival.

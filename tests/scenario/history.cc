@@ -93,6 +93,7 @@ json History::RandomOptions() {
     options["placement_group_strategy"] = OneOf({"PACK", "SPREAD"});
     return options;
   }
+  if (Chance(40)) options["priority"] = OneOf({-1, 1, 2});
   if (Chance(30)) options["max_surge_percent"] = OneOf<json>({50, 100, "auto"});
   if (Chance(20)) options["max_replicas_per_node"] = OneOf({1, 2});
   if (Chance(40)) options["user_config"] = {{"threshold", Below(3)}};

@@ -4,6 +4,8 @@
 #include <set>
 #include <tuple>
 
+#include "control/claims.h"
+#include "control/precedence.h"
 #include "control/ranks.h"
 #include "control/rollout.h"
 #include "control/status.h"
@@ -151,6 +153,17 @@ void CheckProcesses(const Sim& sim, Broken& broken) {
   }
 }
 
+// Whether others have to make room for it, and have not.
+bool MayClaim(const Sim& sim, const Deployment& deployment, const Replica& replica) {
+  const int held = control::HeldReplicas(deployment);
+  const control::Standing standing{
+      .guaranteed = held < control::GuaranteedReplicas(deployment.target),
+      .priority = deployment.target.spec.priority};
+  if (deployment.gave_up || held >= deployment.target_replicas || replica.placed) return false;
+  control::Claims claims(sim.controller->state());
+  return claims.Make(deployment.id, standing, control::DemandOf(deployment), {}).has_value();
+}
+
 // The reason why a replica waits, against what the nodes have.
 void CheckPending(const Sim& sim, const Deployment& deployment, const Replica& replica,
                   Broken& broken) {
@@ -167,6 +180,8 @@ void CheckPending(const Sim& sim, const Deployment& deployment, const Replica& r
       broken.push_back(who + " waits, and " + node.resources.spec().id + " has room");
     }
   }
+  if (MayClaim(sim, deployment, replica))
+    broken.push_back(who + " waits, and others need not stay");
   if (could_ever != (replica.pending_code == placement::kFitsLater)) {
     broken.push_back(who + " waits for a reason that is not so: " + replica.pending_text);
   }

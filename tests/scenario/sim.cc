@@ -93,11 +93,14 @@ void SimEngine::Change(const engine::ReconfigureOrder& order) {
   reconfigured.push_back(order);
   const auto replica = replicas.find(order.id);
   if (replica != replicas.end()) replica->second.order.rank = order.rank;
-  const std::string error = behaviours[order.id.deployment.name].reconfigure_error;
+  // A rank that user code does not like is no refusal.
+  const bool may_refuse = order.user_config_changed;
+  const std::string error =
+      may_refuse ? behaviours[order.id.deployment.name].reconfigure_error : "";
   agenda_.At(clock_.now + std::chrono::milliseconds(5), [this, order, error] {
     const auto found = replicas.find(order.id);
     if (found == replicas.end()) return;
-    found->second.refused = !error.empty();
+    if (order.user_config_changed) found->second.refused = !error.empty();
     if (error.empty()) {
       found->second.order.options = order.options;
       found->second.order.app_record = order.app_record;

@@ -161,6 +161,7 @@ class Deployment:
         gang_scheduling_config: Any = UNSET,
         deployment_actors: Any = UNSET,
         max_surge_percent: Any = UNSET,
+        priority: Any = UNSET,
     ) -> Deployment:
         """A copy with some options changed."""
         given = _given(locals(), skip=("self", "func_or_class", "name", "version"))
@@ -245,6 +246,7 @@ def deployment(
     deployment_actors: Any = UNSET,
     rolling_update_percentage: Any = UNSET,
     max_surge_percent: Any = UNSET,
+    priority: Any = UNSET,
 ) -> Union[Deployment, Callable[[Callable[..., Any]], Deployment]]:
     """Turns a class or function into a deployment. Options, ranges and defaults are Ray Serve's.
 
