@@ -85,10 +85,6 @@ def test_the_defaults_of_serve_may_be_said(deploy: Deployer) -> None:
     [
         ("controller_options", lambda: serve.start(controller_options={"runtime_env": {}})),
         ("tracing_config", lambda: serve.start(tracing_config={"enabled": True})),
-        (
-            "external_scaler_enabled",
-            lambda: serve.run(Probe.bind(), external_scaler_enabled=True),
-        ),
     ],
 )
 @pytest.mark.usefixtures("instance")

@@ -64,6 +64,14 @@ Result<App> ParseApp(const Json& params) {
   if (app.name.empty()) return InvalidArgument("Application name must a non-empty string.");
   app.ingress = params.value("ingress", "");
   app.docs_path = params.value("docs_path", "");
+  if (config::Has(params, "external_scaler_enabled")) {
+    const Json& external = params.at("external_scaler_enabled");
+    if (!external.is_boolean()) {
+      return InvalidArgument("external_scaler_enabled must be true or false, got " +
+                             external.dump());
+    }
+    app.external_scaler = external;
+  }
   if (config::Has(params, "route_prefix")) {
     app.route_prefix = params.at("route_prefix").get<std::string>();
     if (Status bad = CheckRoutePrefix(*app.route_prefix); !bad.ok()) return bad;
@@ -85,6 +93,12 @@ Result<AppRequest> Parse(const Json& params, const std::string& code_version,
     const std::string name = deployment.value("name", "");
     auto target = ParseTarget(name, deployment, defaults);
     if (!target.ok()) return target.status();
+    if (request.app.external_scaler && target->spec.autoscaling) {
+      return InvalidArgument("external_scaler_enabled is set for application '" + request.app.name +
+                             "', so deployment '" + name +
+                             "' may have no autoscaling_config: only one can say how many "
+                             "replicas there are to be.");
+    }
     request.deployments.emplace_back(name, *std::move(target));
     request.app.deployments.push_back(name);
   }

@@ -1,5 +1,6 @@
 #include "control/app_request.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace penstock::control {
@@ -88,6 +89,23 @@ TEST(AppRequest, FieldsOfAnotherTypeAreRefusedNotThrown) {
   for (const json& params : {json(), json::array(), json(5)}) {
     EXPECT_EQ(ParseAppRequest(params, "v").status().code(), Code::kInvalidArgument);
   }
+}
+
+TEST(AppRequest, AnExternalScalerExcludesAutoscaling) {
+  json params = {{"name", "a"},
+                 {"ingress", "D"},
+                 {"external_scaler_enabled", true},
+                 {"deployments", {{{"name", "D"}, {"options", json::object()}}}}};
+  const auto good = ParseAppRequest(params, "v");
+  ASSERT_TRUE(good.ok()) << good.status().message();
+  EXPECT_TRUE(good->app.external_scaler);
+  params["deployments"][0]["options"]["num_replicas"] = "auto";
+  EXPECT_THAT(ParseAppRequest(params, "v").status().message(),
+              testing::StartsWith("external_scaler_enabled is set for application 'a', so "
+                                  "deployment 'D' may have no autoscaling_config"));
+  params["external_scaler_enabled"] = "yes";
+  EXPECT_EQ(ParseAppRequest(params, "v").status().message(),
+            "external_scaler_enabled must be true or false, got \"yes\"");
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ Claims::Claims(const State& state)
 // Gangs and those with bundles are left alone: they hold more than a part of one node.
 void Claims::FindCandidates(const Deployment& deployment) {
   const DeploymentSpec& spec = deployment.target.spec;
-  const int beyond = HeldReplicas(deployment) - GuaranteedReplicas(deployment.target);
+  const int beyond = HeldReplicas(deployment) - GuaranteedReplicas(deployment);
   if (deployment.target.deleting || !spec.autoscaling || spec.gang || beyond <= 0) return;
   beyond_[deployment.id] = beyond;
   for (auto it = deployment.replicas.rbegin(); it != deployment.replicas.rend(); ++it) {

@@ -98,7 +98,7 @@ RC_GTEST_PROP(Claims, WhoHasToGoMayAndThoseItIsForThenHaveRoom, ()) {
     Replica& replica = *deployment.Find(id.unique);
     RC_ASSERT(replica.placed && replica.state != ReplicaState::kStopping);
     RC_ASSERT(deployment.target.spec.autoscaling.has_value());
-    RC_ASSERT(--held[id.deployment] >= GuaranteedReplicas(deployment.target));
+    RC_ASSERT(--held[id.deployment] >= GuaranteedReplicas(deployment));
     replica.state = ReplicaState::kStopping;
   }
   // Nobody else has to go for what is already on its way.

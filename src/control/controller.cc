@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/nested_options.h"
 #include "control/persist.h"
+#include "control/rollout.h"
 
 namespace penstock::control {
 
@@ -71,6 +72,38 @@ Status Controller::Deploy(AppRequest request) {
                 {{"app", app.name}, {"deployments", std::to_string(app.deployments.size())}});
   changes_.apps.insert(app.name);
   RefreshStatuses(changes_);
+  Save();
+  return {};
+}
+
+Status Controller::Scale(const DeploymentId& id, int replicas) {
+  const auto app = state_.apps.find(id.app);
+  const auto found = state_.deployments.find(id);
+  if (app == state_.apps.end() || found == state_.deployments.end()) {
+    return Status(Code::kNotFound,
+                  "Application or Deployment not found: there is no " + id.ToString() + ".");
+  }
+  if (!app->second.external_scaler) {
+    return Status(Code::kFailedPrecondition,
+                  "Cannot update replicas for " + id.ToString() +
+                      ": its application was deployed with external_scaler_enabled=false.");
+  }
+  Deployment& deployment = found->second;
+  if (deployment.target.deleting) {
+    return Status(Code::kFailedPrecondition, "Deployment is deleted: " + id.ToString() + ".");
+  }
+  const int gang_size = GangSize(deployment.target.spec);
+  if (replicas % gang_size != 0) {
+    return InvalidArgument("target_num_replicas (" + std::to_string(replicas) +
+                           ") must be a multiple of gang_size (" + std::to_string(gang_size) +
+                           ").");
+  }
+  SetTargetReplicas(deployment, replicas);
+  base::LogInfo("scale", {{"deployment", id.ToString()}, {"replicas", std::to_string(replicas)}});
+  place_again_ = true;
+  Touch(id);
+  unsaved_.insert(id);
+  routes_touched_.insert(id);
   Save();
   return {};
 }

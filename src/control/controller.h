@@ -72,6 +72,11 @@ class Controller final : public engine::EngineListener {
   // shutdown.
   Status Deploy(AppRequest request);
 
+  // From now on a deployment is to have so many replicas, >= 0: what an external scaler says. No
+  // bounds apply. kNotFound; kFailedPrecondition when its application has no external scaler, or it
+  // is being deleted; kInvalidArgument when that is not whole gangs. Then nothing changes.
+  Status Scale(const DeploymentId& id, int replicas);
+
   // Removes an application; one that does not exist is removed already.
   void Delete(const std::string& app);
 

@@ -151,6 +151,14 @@ void Retarget(Deployment& deployment, Target target, TimePoint now) {
   deployment.stalled_told = false;
 }
 
+void SetTargetReplicas(Deployment& deployment, int replicas) {
+  const int before = std::exchange(deployment.target_replicas, replicas);
+  if (before == replicas) return;
+  deployment.status = NextStatus(
+      deployment.status, replicas > before ? StatusEvent::kManualUp : StatusEvent::kManualDown,
+      ScalingMessage(before, replicas));
+}
+
 void MarkDeleting(Deployment& deployment) {
   if (deployment.target.deleting) return;
   deployment.target.deleting = true;

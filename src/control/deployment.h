@@ -108,6 +108,9 @@ VersionMatch MatchVersion(const Replica& replica, const Target& target);
 // nothing at all is nothing.
 void Retarget(Deployment& deployment, Target target, TimePoint now);
 
+// Wants so many replicas of what it runs, >= 0, and says so in the status.
+void SetTargetReplicas(Deployment& deployment, int replicas);
+
 // Turns the target to "gone".
 void MarkDeleting(Deployment& deployment);
 

@@ -26,6 +26,7 @@ App AppOf(const Json& json) {
   app.docs_path = json.at("docs_path");
   app.deployed_unix = json.at("deployed_unix");
   app.deployments = json.at("deployments").get<std::vector<std::string>>();
+  app.external_scaler = json.value("external_scaler", false);
   app.deleting = json.at("deleting");
   return app;
 }
@@ -72,6 +73,7 @@ Write Remember(const App& app) {
                {"docs_path", app.docs_path},
                {"deployed_unix", app.deployed_unix},
                {"deployments", app.deployments},
+               {"external_scaler", app.external_scaler},
                {"deleting", app.deleting}};
   if (app.route_prefix) json["route_prefix"] = *app.route_prefix;
   return {kAppPrefix + app.name, json.dump()};

@@ -84,7 +84,7 @@ std::vector<Waiting> WaitingOf(Deployment& deployment, const Wanted& wanted) {
   int count = HeldReplicas(deployment);
   for (Waiting& one : waiting) {
     count += static_cast<int>(one.members.size());
-    one.standing = {.guaranteed = count <= GuaranteedReplicas(deployment.target),
+    one.standing = {.guaranteed = count <= GuaranteedReplicas(deployment),
                     .priority = deployment.target.spec.priority};
     one.surges = count > deployment.target_replicas;
   }
@@ -217,7 +217,7 @@ class Round {
     return std::ranges::any_of(state_.deployments, [](const auto& entry) {
       const Deployment& deployment = entry.second;
       return deployment.target.spec.autoscaling &&
-             HeldReplicas(deployment) > GuaranteedReplicas(deployment.target);
+             HeldReplicas(deployment) > GuaranteedReplicas(deployment);
     });
   }
 

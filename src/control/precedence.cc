@@ -9,10 +9,10 @@ bool GoesBefore(const Standing& a, const Standing& b) {
   return std::tie(a.guaranteed, a.priority) > std::tie(b.guaranteed, b.priority);
 }
 
-int GuaranteedReplicas(const Target& target) {
-  if (target.deleting) return 0;
-  const DeploymentSpec& spec = target.spec;
-  return spec.autoscaling ? spec.autoscaling->min_replicas : spec.num_replicas;
+int GuaranteedReplicas(const Deployment& deployment) {
+  if (deployment.target.deleting) return 0;
+  const auto& autoscaling = deployment.target.spec.autoscaling;
+  return autoscaling ? autoscaling->min_replicas : deployment.target_replicas;
 }
 
 int HeldReplicas(const Deployment& deployment) {

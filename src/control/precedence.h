@@ -1,7 +1,7 @@
 // Who goes first when there is not room for all. Pure.
 //
-// A deployment is guaranteed a number of replicas: its own of a fixed size, its least when it is
-// autoscaled. What is missing for that comes before what goes beyond it; of either, a higher
+// A deployment is guaranteed a number of replicas: its least when it is autoscaled, else all that
+// are wanted. What is missing for that comes before what goes beyond it; of either, a higher
 // `priority` comes before a lower one. Ours: Ray Serve knows no priorities
 // (docs/design/placement.md).
 #pragma once
@@ -23,7 +23,7 @@ struct Standing {
 bool GoesBefore(const Standing& a, const Standing& b);
 
 // How many replicas nobody may take from it; 0 while it is deleted.
-int GuaranteedReplicas(const Target& target);
+int GuaranteedReplicas(const Deployment& deployment);
 
 // How many have a place that they mean to keep.
 int HeldReplicas(const Deployment& deployment);

@@ -22,6 +22,7 @@ Result<App> AppFrom(const std::string& name, const Json& record) {
     app.docs_path = record.at("docs_path");
     app.deployed_unix = record.at("deployed_unix");
     app.deployments = record.at("deployments").get<std::vector<std::string>>();
+    app.external_scaler = record.value("external_scaler", false);
     return app;
   } catch (const Json::exception& error) {
     return InvalidArgument(error.what());
@@ -39,7 +40,8 @@ Json RecordOf(const App& app) {
   Json record = {{"ingress", app.ingress},
                  {"docs_path", app.docs_path},
                  {"deployed_unix", app.deployed_unix},
-                 {"deployments", app.deployments}};
+                 {"deployments", app.deployments},
+                 {"external_scaler", app.external_scaler}};
   if (app.route_prefix) record["route_prefix"] = *app.route_prefix;
   return record;
 }
@@ -93,6 +95,10 @@ std::vector<DeploymentId> Rebuild::Finish(State& state) const {
         scaling && !deployment.target.deleting) {
       const auto there = static_cast<int>(deployment.replicas.size());
       deployment.target_replicas = autoscale::Bounded(*scaling, there);
+    }
+    // What was set from outside is lost; what serves stays.
+    if (state.apps.at(id.app).external_scaler && !deployment.target.deleting) {
+      deployment.target_replicas = static_cast<int>(deployment.replicas.size());
     }
   }
   return lost;

@@ -182,6 +182,7 @@ void Server::OnCall(RouterId id, const std::string& method, const Message& param
       {"node.drain", &Server::Drain},
       {"node.undrain", &Server::Undrain},
       {"serve.explain_scaling", &Server::ExplainScaling},
+      {"serve.scale", &Server::Scale},
   };
   loop_.AtTurnEnd(*this);
   if (extension_.on_call(peers_.at(id), method, params.json, respond)) return;
@@ -267,6 +268,15 @@ void Server::ShowStatus(const Message&, const Peer::Respond& respond) {
 
 void Server::ShowResources(const Message&, const Peer::Respond& respond) {
   respond(Message{ResourcesJson(*controller_), ""});
+}
+
+void Server::Scale(const Message& params, const Peer::Respond& respond) {
+  const DeploymentId id{params.json.value("app", ""), params.json.value("name", "")};
+  const auto replicas =
+      config::WholeField("target_num_replicas", params.json.value("target_num_replicas", Json()),
+                         {.least = 0, .most = 1e6});
+  if (!replicas.ok()) return respond(replicas.status());
+  Answering(respond)(controller_->Scale(id, static_cast<int>(*replicas)));
 }
 
 void Server::ExplainScaling(const Message& params, const Peer::Respond& respond) {

@@ -71,6 +71,7 @@ class Server final : public RoutePublisher, private base::FdHandler, private bas
   void Shutdown(const base::Message& params, const base::Peer::Respond& respond);
   void ShowStatus(const base::Message& params, const base::Peer::Respond& respond);
   void ShowResources(const base::Message& params, const base::Peer::Respond& respond);
+  void Scale(const base::Message& params, const base::Peer::Respond& respond);
   void ExplainScaling(const base::Message& params, const base::Peer::Respond& respond);
   void Drain(const base::Message& params, const base::Peer::Respond& respond);
   void Undrain(const base::Message& params, const base::Peer::Respond& respond);

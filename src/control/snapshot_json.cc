@@ -198,6 +198,7 @@ Json AppJson(const App& app, const State& state, const StatusOptions& options) {
           {"route_prefix", app.route_prefix ? Json(*app.route_prefix) : Json()},
           {"docs_path", app.docs_path.empty() ? Json() : Json(app.docs_path)},
           {"ingress", app.ingress},
+          {"external_scaler_enabled", app.external_scaler},
           {"deployments", deployments}};
 }
 

@@ -24,6 +24,7 @@ struct App {
   std::string docs_path;
   double deployed_unix = 0;
   std::vector<std::string> deployments;  // names, sorted
+  bool external_scaler = false;          // sizes are set from outside, by Controller::Scale
   bool deleting = false;
   AppStatusInfo status;
 };

@@ -156,9 +156,8 @@ void CheckProcesses(const Sim& sim, Broken& broken) {
 // Whether others have to make room for it, and have not.
 bool MayClaim(const Sim& sim, const Deployment& deployment, const Replica& replica) {
   const int held = control::HeldReplicas(deployment);
-  const control::Standing standing{
-      .guaranteed = held < control::GuaranteedReplicas(deployment.target),
-      .priority = deployment.target.spec.priority};
+  const control::Standing standing{.guaranteed = held < control::GuaranteedReplicas(deployment),
+                                   .priority = deployment.target.spec.priority};
   if (deployment.gave_up || held >= deployment.target_replicas || replica.placed) return false;
   control::Claims claims(sim.controller->state());
   return claims.Make(deployment.id, standing, control::DemandOf(deployment), {}).has_value();

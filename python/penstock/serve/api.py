@@ -143,13 +143,13 @@ def _check_target(target: Any, name: Any) -> None:
 
 
 def _deploy(target: RunTarget) -> None:
-    _not_yet(external_scaler_enabled=target.external_scaler_enabled)
     from penstock._build import build  # replicas do without
 
     instance = _instance.ensure()
     built = build(target.target, target.name, target.route_prefix, default_runtime_env, instance.folder)
     params, code = built.request()
     params["logging_config"] = _logging_config(target.logging_config)
+    params["external_scaler_enabled"] = target.external_scaler_enabled
     try:
         _instance.call("serve.deploy", params, code)
     except FileExistsError as error:  # the prefix is another application's
