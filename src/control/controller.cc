@@ -26,7 +26,8 @@ Controller::Controller(Ports ports, ControllerOptions options)
               writes_.push_back(write);
               Save();
             }),
-      code_hosts_(ports.engine, options_.sockets) {
+      code_hosts_(ports.engine, options_.sockets),
+      compaction_(options_.compaction) {
   ports_.engine.SetListener(*this);
 }
 

@@ -25,6 +25,7 @@
 #include "control/app_request.h"
 #include "control/autoscaler.h"
 #include "control/code_host_book.h"
+#include "control/compaction.h"
 #include "control/facts_book.h"
 #include "control/front_door.h"
 #include "control/leaving.h"
@@ -41,7 +42,8 @@ namespace penstock::control {
 
 struct ControllerOptions {
   placement::Policy placement;
-  std::string sockets;  // folder for the sockets of custom request routers
+  CompactionOptions compaction;  // where `placement` packs
+  std::string sockets;           // folder for the sockets of custom request routers
   // How long after a restart to wait for the nodes that were there before.
   Duration recovery_wait = std::chrono::seconds(5);
   // The state database was lost: why, for people. What runs tells what should be.
@@ -215,6 +217,9 @@ class Controller final : public engine::EngineListener {
   void RestoreDraining(const NodeId& id);
   void ForgetDraining(const NodeId& id);
   void AnswerDrainWaiters();
+  bool Compacts() const;
+  bool HasSettled() const;
+  void Compact(TimePoint now);
   void TakeBundlesOn(const NodeId& node);
   void Cut(Deployment& deployment, const std::string& unique, const std::string& cause);
   void StopThoseWithoutBundles();
@@ -244,6 +249,8 @@ class Controller final : public engine::EngineListener {
   std::map<DeploymentId, TimePoint> touched_later_;  // to reconcile then
   Changes changes_;                                  // since the last Settle
   FactsBook facts_;
+  Compaction compaction_;
+  std::set<DeploymentId> unsettled_;                 // are not healthy, or not as they should be
   std::set<DeploymentId> unplaced_;                  // may have replicas that wait for a place
   std::set<DeploymentId> spanning_;                  // may lie on several nodes
   std::map<DeploymentId, TimePoint> autoscale_due_;  // not to be decided upon before

@@ -36,6 +36,7 @@ Status Controller::Drain(const std::string& name, std::optional<Duration> within
   std::optional<double> deadline_unix;
   if (within) deadline_unix = ports_.clock.UnixSeconds() + ToSeconds(*within);
   drains_[id] = deadline_unix;
+  compaction_.Forget(id);
   writes_.push_back({kDrainPrefix + id, Json(deadline_unix.value_or(0)).dump()});
   SetDraining(id, true, within ? ports_.clock.Now() + *within : kNever);
   base::LogInfo("node_draining", {{"node", (*node)->resources.spec().name}, {"id", id}});
@@ -77,6 +78,28 @@ void Controller::AnswerDrainWaiters() {
   });
   drain_waiters_.insert(drain_waiters_.begin(), std::make_move_iterator(waiters.begin()),
                         std::make_move_iterator(waiters.end()));
+}
+
+bool Controller::Compacts() const {
+  return options_.placement.strategy == placement::Strategy::kPack && spanning_.empty();
+}
+
+bool Controller::HasSettled() const {
+  return unsettled_.empty() && shutdown_ == ShutdownStep::kNone;
+}
+
+// One that is compacted while the controller restarts is not remembered: it takes replicas again.
+void Controller::Compact(TimePoint now) {
+  if (!Compacts()) return;
+  const auto step = compaction_.Next(state_, HasSettled(), options_.placement, now);
+  if (step.end) {
+    base::LogInfo("compaction_ends", {{"node", *step.end}});
+    SetDraining(*step.end, false, kNever);
+  }
+  if (step.begin) {
+    base::LogInfo("compaction_begins", {{"node", *step.begin}});
+    SetDraining(*step.begin, true, kNever);
+  }
 }
 
 void Controller::SetDraining(const NodeId& id, bool draining, TimePoint deadline) {

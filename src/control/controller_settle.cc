@@ -42,6 +42,7 @@ void Controller::Settle() {
     Touch(entry.first);
     return true;
   });
+  Compact(now);
   while (ReconcileTouched(now) || Place(now) || Autoscale(now)) {
   }
   const Changes changes = std::exchange(changes_, {});
@@ -60,6 +61,7 @@ void Controller::Settle() {
 void Controller::ComputeWake() {
   wake_ = leaving_.NextDeadline();
   for (const auto& [id, when] : touched_later_) wake_ = std::min(wake_, when);
+  if (Compacts()) wake_ = std::min(wake_, compaction_.NextLook(HasSettled()));
   if (!autoscale_agenda_.empty()) wake_ = std::min(wake_, autoscale_agenda_.begin()->first);
   for (const Waiter& waiter : waiters_) {
     if (waiter.epoch) wake_ = std::min(wake_, waiter.since + kRouteWait);
@@ -331,6 +333,7 @@ void Controller::DropGone(const Changes& changes) {
     writes_.push_back(ForgetDeployment(id));
     unsaved_.erase(id);
     unplaced_.erase(id);
+    unsettled_.erase(id);
     spanning_.erase(id);
     facts_.Recount(state_, id);
     autoscaler_.ForgetDeployment(id);
@@ -368,11 +371,13 @@ void Controller::FinishShutdown() {
 void Controller::RefreshStatuses(const Changes& changes) {
   for (const DeploymentId& id : changes.deployments) {
     const auto deployment = state_.deployments.find(id);
+    unsettled_.erase(id);
     if (deployment == state_.deployments.end()) continue;
     if (RefreshStatus(deployment->second)) {
       routes_touched_.insert(id);
       unsaved_.insert(id);
     }
+    if (!IsSettled(deployment->second)) unsettled_.insert(id);
     for (const NewRank& change : CloseGaps(deployment->second)) {
       Replica& replica = *deployment->second.Find(change.unique);
       replica.rank = change.rank;

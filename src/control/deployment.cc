@@ -96,6 +96,12 @@ bool InService(const Replica& replica) {
          replica.state == ReplicaState::kPendingMigration;
 }
 
+bool IsSettled(const Deployment& deployment) {
+  return deployment.status.status == DeploymentStatus::kHealthy &&
+         std::all_of(deployment.replicas.begin(), deployment.replicas.end(),
+                     [](const Replica& r) { return r.state == ReplicaState::kRunning; });
+}
+
 Replica* Deployment::Find(const std::string& unique) {
   const auto it = std::find_if(replicas.begin(), replicas.end(),
                                [&](const Replica& r) { return r.unique == unique; });

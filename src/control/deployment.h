@@ -92,6 +92,9 @@ struct Deployment {
   const Replica* Find(const std::string& unique) const;
 };
 
+// True when it is HEALTHY and all of its replicas simply run.
+bool IsSettled(const Deployment& deployment);
+
 // How many health checks may fail in a row.
 inline constexpr int kHealthStrikes = 3;
 

@@ -1,6 +1,5 @@
 #include "control/ranks.h"
 
-#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -31,12 +30,6 @@ void Condense(std::map<Holder, int>& ranks) {
   }
 }
 
-bool Settled(const Deployment& deployment) {
-  return deployment.status.status == DeploymentStatus::kHealthy &&
-         std::all_of(deployment.replicas.begin(), deployment.replicas.end(),
-                     [](const Replica& r) { return r.state == ReplicaState::kRunning; });
-}
-
 }  // namespace
 
 int LowestFreeRank(const Deployment& deployment) {
@@ -65,7 +58,7 @@ Rank RankOnNode(const Deployment& deployment, const Replica& replica) {
 }
 
 std::vector<NewRank> CloseGaps(const Deployment& deployment) {
-  if (!Settled(deployment)) return {};
+  if (!IsSettled(deployment)) return {};
   std::map<std::string, int> global;
   std::map<NodeId, int> nodes;
   std::map<NodeId, std::map<std::string, int>> local;

@@ -22,7 +22,9 @@ std::vector<std::string> NamesIn(const std::string& app, std::uint64_t count) {
 
 }  // namespace
 
-History::History(std::uint64_t seed) : dice_(seed * 7919), sim_(seed) {
+History::History(std::uint64_t seed)
+    : dice_(seed * 7919),
+      sim_(seed, seed % 4 == 0 ? placement::Strategy::kPack : placement::Strategy::kSpread) {
   sim_.AddNode("head", {{"CPU", 6}, {"GPU", 2}});
   sim_.AddNode("other", {{"CPU", 6}, {"GPU", 2}});
   nodes_ = 2;

@@ -230,7 +230,7 @@ bool SimRouters::MayStop(const ReplicaId& id) const {
 
 // ---- the instance ---------------------------------------------------------------------------
 
-Sim::Sim(std::uint64_t seed) : random(seed) {
+Sim::Sim(std::uint64_t seed, placement::Strategy strategy) : random(seed), strategy_(strategy) {
   engine.on_stop = [this](const engine::StopOrder& order) {
     const auto found = engine.replicas.find(order.id);
     const bool serves = found != engine.replicas.end() && found->second.ready;
@@ -244,7 +244,8 @@ void Sim::StartController() {
   controller = std::make_unique<control::Controller>(
       control::Controller::Ports{clock, mortal_engine_, mortal_store_, mortal_routers_, random,
                                  &policies},
-      control::ControllerOptions{.store_lost = std::exchange(store_lost_, "")});
+      control::ControllerOptions{.placement = {.strategy = strategy_},
+                                 .store_lost = std::exchange(store_lost_, "")});
   routers.controller = controller.get();
   EXPECT_TRUE(controller->Recover().ok());
   controller->OnSubscribe(1, "node0", /*everything=*/true, {});

@@ -206,7 +206,7 @@ class SimRouters final : public control::RoutePublisher {
 
 class Sim {
  public:
-  explicit Sim(std::uint64_t seed = 1);
+  explicit Sim(std::uint64_t seed = 1, placement::Strategy strategy = placement::Strategy::kSpread);
 
   // The controller dies and a new one takes over with the same store; nodes stay.
   void RestartController();
@@ -285,6 +285,7 @@ class Sim {
   MortalEngine mortal_engine_{life_, engine};
   MortalStore mortal_store_{life_, store};
   MortalPublisher mortal_routers_{life_, routers};
+  placement::Strategy strategy_;
   int deaths_ = 0;
   std::string store_lost_;
   int nodes_ = 0;
