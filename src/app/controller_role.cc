@@ -66,10 +66,7 @@ int RunController(const ControllerRoleOptions& role) {
       AgentsOf(engine));
   const std::string pack = base::GetEnv("RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY",
                                         base::GetEnv("RAY_SERVE_USE_COMPACT_SCHEDULING_STRATEGY"));
-  const auto compaction =
-      control::CompactionFrom(base::GetEnv("RAY_SERVE_NODE_COMPACTION_DELAY_S"),
-                              base::GetEnv("RAY_SERVE_COMPACTION_TIMEOUT_S"),
-                              base::GetEnv("RAY_SERVE_COMPACTION_MAX_BACKOFF_TIME_S"));
+  const auto compaction = CompactionTimes(base::AllEnv());
   if (!compaction.ok()) return Fail(compaction.status());
   control::PolicyLinks policies(**loop);
   control::Controller controller(

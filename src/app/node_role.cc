@@ -104,7 +104,8 @@ class NodeProcess {
     const base::Environment environment = base::AllEnv();
     auto node = DescribeNode(options_, environment);
     // The controller's too: one that refuses to start would be started for ever.
-    for (const Status& bad : {node.status(), SlowStartup_s(environment).status()}) {
+    for (const Status& bad : {node.status(), SlowStartup_s(environment).status(),
+                              CompactionTimes(environment).status()}) {
       if (!bad.ok()) return bad;
     }
     signals_ = std::make_unique<Readable>(loop_, BlockSignals(), [this] { OnSignal(); });

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "control/snapshot_json.h"
 
@@ -13,6 +14,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kResources = "RAY_OVERRIDE_RESOURCES";
 constexpr const char* kLabels = "RAY_OVERRIDE_LABELS";
+constexpr double kMostSeconds = 1e9;  // what a Duration holds, and more than anybody waits
 constexpr const char* kSlowStartup = "RAY_SERVE_SLOW_STARTUP_WARNING_S";
 constexpr const char* kNodeId = "ray.io/node-id";
 
@@ -33,6 +35,19 @@ Result<Json> ObjectIn(const base::Environment& environment, const char* name, co
 
 Status WrongEntry(const char* name, const std::string& what, const Json& value) {
   return InvalidArgument(std::string(name) + ": " + what + ", got " + value.dump());
+}
+
+// A number of seconds, 0 or more.
+Result<double> SecondsOf(const base::Environment& environment, const char* name, double otherwise) {
+  const std::string text = TextOf(environment, name);
+  if (text.empty()) return otherwise;
+  char* end = nullptr;
+  const double seconds = std::strtod(text.c_str(), &end);
+  if (*end == '\0' && std::isfinite(seconds) && seconds >= 0 && seconds <= kMostSeconds) {
+    return seconds;
+  }
+  return InvalidArgument(std::string(name) + " must be a number of seconds from 0 to 1e9, got '" +
+                         text + "'");
 }
 
 }  // namespace
@@ -68,13 +83,20 @@ Result<resources::Labels> LabelOverrides(const base::Environment& environment) {
 }
 
 Result<double> SlowStartup_s(const base::Environment& environment) {
-  const std::string text = TextOf(environment, kSlowStartup);
-  if (text.empty()) return control::kSlowStartup_s;
-  char* end = nullptr;
-  const double seconds = std::strtod(text.c_str(), &end);
-  if (*end == '\0' && std::isfinite(seconds) && seconds >= 0) return seconds;
-  return InvalidArgument(std::string(kSlowStartup) +
-                         " must be a number of seconds, 0 or more, got '" + text + "'");
+  return SecondsOf(environment, kSlowStartup, control::kSlowStartup_s);
+}
+
+Result<control::CompactionOptions> CompactionTimes(const base::Environment& environment) {
+  control::CompactionOptions options;
+  for (const auto& [name, time] :
+       {std::pair("RAY_SERVE_NODE_COMPACTION_DELAY_S", &options.delay),
+        std::pair("RAY_SERVE_COMPACTION_TIMEOUT_S", &options.timeout),
+        std::pair("RAY_SERVE_COMPACTION_MAX_BACKOFF_TIME_S", &options.most_backoff)}) {
+    const auto seconds = SecondsOf(environment, name, ToSeconds(*time));
+    if (!seconds.ok()) return seconds.status();
+    *time = FromSeconds(*seconds);
+  }
+  return options;
 }
 
 }  // namespace penstock::app

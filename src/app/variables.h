@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/environment.h"
+#include "control/compaction.h"
 #include "penstock/status.h"
 #include "resources/labels.h"
 
@@ -20,5 +21,9 @@ Result<resources::Labels> LabelOverrides(const base::Environment& environment);
 
 // RAY_SERVE_SLOW_STARTUP_WARNING_S, in seconds; 30 without it.
 Result<double> SlowStartup_s(const base::Environment& environment);
+
+// RAY_SERVE_NODE_COMPACTION_DELAY_S, RAY_SERVE_COMPACTION_TIMEOUT_S and
+// RAY_SERVE_COMPACTION_MAX_BACKOFF_TIME_S, in seconds.
+Result<control::CompactionOptions> CompactionTimes(const base::Environment& environment);
 
 }  // namespace penstock::app

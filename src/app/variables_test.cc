@@ -13,6 +13,9 @@ TEST(Variables, AreNotNeeded) {
     EXPECT_TRUE(ResourceOverrides(environment)->empty());
     EXPECT_TRUE(LabelOverrides(environment)->empty());
     EXPECT_EQ(*SlowStartup_s(environment), 30);
+    EXPECT_EQ(CompactionTimes(environment)->delay, std::chrono::seconds(300));
+    EXPECT_EQ(CompactionTimes(environment)->timeout, std::chrono::seconds(1800));
+    EXPECT_EQ(CompactionTimes(environment)->most_backoff, std::chrono::seconds(3600));
   }
 }
 
@@ -23,6 +26,12 @@ TEST(Variables, AreRead) {
       *LabelOverrides({{"RAY_OVERRIDE_LABELS", R"({"zone": "a", "ray.io/market-type": "spot"})"}}),
       (resources::Labels{{"zone", "a"}, {"ray.io/market-type", "spot"}}));
   EXPECT_EQ(*SlowStartup_s({{"RAY_SERVE_SLOW_STARTUP_WARNING_S", "0.5"}}), 0.5);
+  const auto times = CompactionTimes({{"RAY_SERVE_NODE_COMPACTION_DELAY_S", "1.5"},
+                                      {"RAY_SERVE_COMPACTION_TIMEOUT_S", "2"},
+                                      {"RAY_SERVE_COMPACTION_MAX_BACKOFF_TIME_S", "0"}});
+  EXPECT_EQ(times->delay, std::chrono::milliseconds(1500));
+  EXPECT_EQ(times->timeout, std::chrono::seconds(2));
+  EXPECT_EQ(times->most_backoff, Duration::zero());
 }
 
 TEST(Variables, AreRefusedByName) {
@@ -48,9 +57,11 @@ TEST(Variables, AreRefusedByName) {
   EXPECT_NE(labels(R"({"ray.io/node-id": "x"})"), "");
   for (const char* text : {"soon", "1s", "-1", "nan", "inf", " "}) {
     EXPECT_EQ(SlowStartup_s({{"RAY_SERVE_SLOW_STARTUP_WARNING_S", text}}).status().message(),
-              "RAY_SERVE_SLOW_STARTUP_WARNING_S must be a number of seconds, 0 or more, got '" +
+              "RAY_SERVE_SLOW_STARTUP_WARNING_S must be a number of seconds from 0 to 1e9, got '" +
                   std::string(text) + "'");
   }
+  EXPECT_EQ(CompactionTimes({{"RAY_SERVE_COMPACTION_TIMEOUT_S", "1e10"}}).status().message(),
+            "RAY_SERVE_COMPACTION_TIMEOUT_S must be a number of seconds from 0 to 1e9, got '1e10'");
 }
 
 }  // namespace

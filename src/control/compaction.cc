@@ -1,7 +1,6 @@
 #include "control/compaction.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -90,32 +89,7 @@ bool FitsElsewhere(Cluster& cluster, const Candidate& candidate, const placement
   return fits;
 }
 
-Result<Duration> SecondsFrom(const char* name, const std::string& text, Duration otherwise) {
-  if (text.empty()) return otherwise;
-  double seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  const bool read = error == std::errc() && end == text.data() + text.size();
-  if (!read || !std::isfinite(seconds) || seconds < 0 || seconds > 1e9) {
-    return InvalidArgument(std::string(name) + " is '" + text +
-                           "', allowed is a number of seconds from 0 to 1e9");
-  }
-  return FromSeconds(seconds);
-}
-
 }  // namespace
-
-Result<CompactionOptions> CompactionFrom(const std::string& delay_s, const std::string& timeout_s,
-                                         const std::string& most_backoff_s) {
-  CompactionOptions options;
-  const auto delay = SecondsFrom("RAY_SERVE_NODE_COMPACTION_DELAY_S", delay_s, options.delay);
-  if (!delay.ok()) return delay.status();
-  const auto timeout = SecondsFrom("RAY_SERVE_COMPACTION_TIMEOUT_S", timeout_s, options.timeout);
-  if (!timeout.ok()) return timeout.status();
-  const auto backoff =
-      SecondsFrom("RAY_SERVE_COMPACTION_MAX_BACKOFF_TIME_S", most_backoff_s, options.most_backoff);
-  if (!backoff.ok()) return backoff.status();
-  return CompactionOptions{.delay = *delay, .timeout = *timeout, .most_backoff = *backoff};
-}
 
 std::optional<NodeId> NodeToEmpty(const State& state, const placement::Policy& policy) {
   const auto moves = MovesOf(state);

@@ -5,11 +5,9 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include "control/state.h"
 #include "penstock/ids.h"
-#include "penstock/status.h"
 #include "penstock/units.h"
 #include "placement/place.h"
 
@@ -20,11 +18,6 @@ struct CompactionOptions {
   Duration timeout = std::chrono::seconds(1800);       // for one node
   Duration most_backoff = std::chrono::seconds(3600);  // after failures: 2^n seconds, at most this
 };
-
-// From the texts of RAY_SERVE_NODE_COMPACTION_DELAY_S, RAY_SERVE_COMPACTION_TIMEOUT_S and
-// RAY_SERVE_COMPACTION_MAX_BACKOFF_TIME_S, numbers from 0; "" is the default. kInvalidArgument.
-Result<CompactionOptions> CompactionFrom(const std::string& delay_s, const std::string& timeout_s,
-                                         const std::string& most_backoff_s);
 
 // The node to empty: not the head; nothing on it but replicas in service that belong to no gang and
 // lie on no other node; all of them fit on nodes that have replicas and do not drain. The largest

@@ -124,17 +124,5 @@ TEST_F(CompactionTest, ADrainThatSomebodyAskedForIsNotTakenBack) {
   EXPECT_TRUE(Drains(node));
 }
 
-TEST(Compaction, ItsTimesAreChecked) {
-  const auto good = control::CompactionFrom("1.5", "", "0");
-  ASSERT_TRUE(good.ok());
-  EXPECT_EQ(good->delay, std::chrono::milliseconds(1500));
-  EXPECT_EQ(good->timeout, seconds(1800));
-  EXPECT_EQ(good->most_backoff, Duration::zero());
-  EXPECT_EQ(control::CompactionFrom("", "soon", "").status().message(),
-            "RAY_SERVE_COMPACTION_TIMEOUT_S is 'soon', allowed is a number of seconds from 0 to "
-            "1e9");
-  EXPECT_FALSE(control::CompactionFrom("-1", "", "").ok());
-}
-
 }  // namespace
 }  // namespace penstock::scenario
