@@ -11,8 +11,8 @@ int Run(int argc, char** argv) {
   root.require_subcommand(1);
   root.set_version_flag("--version", PENSTOCK_VERSION);
   Action chosen;
-  for (const auto add : {AddStart, AddStop, AddStatus, AddExplain, AddDrain, AddScale, AddPython,
-                         AddShim, AddAutoscale, AddSimulate, AddRoles}) {
+  for (const auto add : {AddStart, AddStop, AddStatus, AddExplain, AddDrain, AddDoctor, AddScale,
+                         AddPython, AddShim, AddAutoscale, AddSimulate, AddRoles}) {
     add(root, chosen);
   }
   CLI11_PARSE(root, argc, argv);

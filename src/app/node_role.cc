@@ -19,9 +19,8 @@
 #include "base/loop.h"
 #include "base/random.h"
 #include "base/socket.h"
-#include "detect/cpus.h"
 #include "detect/devices.h"
-#include "detect/memory.h"
+#include "detect/node_totals.h"
 #include "engine/local/agent.h"
 #include "engine/local/supervisor.h"
 
@@ -59,12 +58,16 @@ Result<resources::NodeSpec> DescribeNode(const NodeOptions& options,
        {overrides.status(), labels.status(), resources::CheckNodeLabels(options.labels)}) {
     if (!bad.ok()) return bad;
   }
-  const auto cpus = detect::DetectCpus("/", detect::AffinityCpus());
-  base::LogInfo("cpus_detected", {{"derivation", cpus.derivation}});
-  auto totals = detect::NodeTotals(options.resources, *overrides, cpus, detect::DetectMemory("/"),
-                                   options.ip, options.is_head);
+  const detect::Detected detected = detect::DetectNode(environment);
+  base::LogInfo("cpus_detected", {{"derivation", detected.cpus.derivation}});
+  for (const detect::Accelerators& family : detected.accelerators) {
+    base::LogInfo("accelerators_detected",
+                  {{"resource", family.resource}, {"derivation", family.derivation}});
+  }
+  auto totals =
+      detect::NodeTotals(options.resources, *overrides, detected, options.ip, options.is_head);
   if (!totals.ok()) return totals.status();
-  auto devices = detect::NameDevices(*totals, environment);
+  auto devices = detect::NameDevices(*totals, environment, detected.accelerators);
   if (!devices.ok()) return devices.status();
   resources::NodeSpec node{.id = base::Random().Hex(32),
                            .name = options.name,

@@ -14,6 +14,7 @@ void AddStop(CLI::App& root, Action& chosen);
 void AddDrain(CLI::App& root, Action& chosen);
 void AddStatus(CLI::App& root, Action& chosen);
 void AddExplain(CLI::App& root, Action& chosen);
+void AddDoctor(CLI::App& root, Action& chosen);
 void AddScale(CLI::App& root, Action& chosen);
 void AddPython(CLI::App& root, Action& chosen);
 void AddShim(CLI::App& root, Action& chosen);

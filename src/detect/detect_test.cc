@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "detect/accelerators.h"
 #include "detect/cpus.h"
 #include "detect/devices.h"
 #include "detect/memory.h"
@@ -138,9 +139,15 @@ TEST(AffinityCpus, IsAtLeastOne) { EXPECT_GE(AffinityCpus(), 1); }
 Quantity Q(double amount) { return *Quantity::FromDouble(amount); }
 
 TEST(NodeTotals, DetectsWhatIsNotSaid) {
-  const auto totals = NodeTotals({}, {}, {.count = 6},
-                                 {.total_bytes = 2000, .available_bytes = 1000}, "127.0.0.1", true);
+  const Detected detected{
+      .cpus = {.count = 6},
+      .memory = {.total_bytes = 2000, .available_bytes = 1000},
+      .accelerators = {
+          {.resource = "GPU", .vendor = "nvidia", .type = "A100", .devices = {{}, {}}}}};
+  const auto totals = NodeTotals({}, {}, detected, "127.0.0.1", true);
   EXPECT_EQ(*totals, (resources::ResourceSet{{"CPU", Q(6)},
+                                             {"GPU", Q(2)},
+                                             {"accelerator_type:A100", Q(1)},
                                              {"memory", Q(700)},
                                              {"object_store_memory", Q(300)},
                                              {"node:127.0.0.1", Q(1)},
@@ -153,11 +160,15 @@ TEST(NodeTotals, TakesWhatIsSaidAndOverridesWin) {
                                   .memory = 10,
                                   .object_store_memory = 5,
                                   .resources = {{"widget", 4}}},
-                                 {{"CPU", 3}, {"extra", 1}}, {}, {}, "127.0.0.2", false);
+                                 {{"CPU", 3}, {"extra", 1}},
+                                 {.accelerators = {{.resource = "GPU", .devices = {{}}},
+                                                   {.resource = "TPU", .devices = {{}}}}},
+                                 "127.0.0.2", false);
   EXPECT_EQ(*totals, (resources::ResourceSet{{"CPU", Q(3)},
                                              {"GPU", Q(2)},
                                              {"memory", Q(10)},
                                              {"object_store_memory", Q(5)},
+                                             {"TPU", Q(1)},
                                              {"widget", Q(4)},
                                              {"extra", Q(1)},
                                              {"node:127.0.0.2", Q(1)}}));
@@ -165,7 +176,7 @@ TEST(NodeTotals, TakesWhatIsSaidAndOverridesWin) {
 
 TEST(NodeTotals, RefusesFractionsNegativesAndReservedNames) {
   const auto refused = [](const DeclaredResources& declared) {
-    return NodeTotals(declared, {}, {}, {}, "127.0.0.1", true).status().message();
+    return NodeTotals(declared, {}, {}, "127.0.0.1", true).status().message();
   };
   EXPECT_EQ(refused({.resources = {{"foo", 1.5}}}),
             "Resource quantities must all be whole numbers. Violated by resource 'foo'.");
@@ -232,6 +243,157 @@ TEST(NameDevices, RefusesMoreThanAreShown) {
   EXPECT_NE(refused({{"CUDA_VISIBLE_DEVICES", "NoDevFiles"}}).message().find("contains []"),
             std::string::npos);
 }
+
+TEST(NameDevices, GivesDetectedOnesTheirNames) {
+  const std::vector<Accelerators> divided = {
+      {.resource = "GPU", .vendor = "nvidia", .devices = {{.id = "MIG-a"}, {.id = "MIG-b"}}}};
+  EXPECT_EQ(NameDevices({{"GPU", Q(2)}}, {}, divided)->ids.at("GPU"),
+            (std::vector<std::string>{"MIG-a", "MIG-b"}));
+  EXPECT_EQ(NameDevices({{"GPU", Q(1)}}, {}, divided)->ids.at("GPU"),
+            (std::vector<std::string>{"MIG-a"}));
+  EXPECT_TRUE(NameDevices({{"GPU", Q(3)}}, {}, divided)->ids.empty()) << "more were declared";
+  EXPECT_EQ(
+      NameDevices({{"GPU", Q(1)}}, {{"CUDA_VISIBLE_DEVICES", "MIG-b"}}, divided)->ids.at("GPU"),
+      (std::vector<std::string>{"MIG-b"}));
+  const std::vector<Accelerators> amd = {{.resource = "GPU", .vendor = "amd", .devices = {{}}}};
+  EXPECT_EQ(NameDevices({{"GPU", Q(1)}}, {}, amd)->gpu_vendor, "amd");
+  EXPECT_TRUE(NameDevices({{"GPU", Q(1)}}, {}, amd)->ids.empty());
+}
+
+TEST(Shown, CountsWhatTheEnvironmentLeaves) {
+  const auto left = [](const base::Environment& environment) {
+    const auto all = Shown({{.resource = "GPU", .devices = {{}, {}, {}}}}, environment);
+    return all.empty() ? 0 : all.front().devices.size();
+  };
+  EXPECT_EQ(left({}), 3u);
+  EXPECT_EQ(left({{"CUDA_VISIBLE_DEVICES", "2,0"}}), 2u);
+  EXPECT_EQ(left({{"CUDA_VISIBLE_DEVICES", "0,1,2,3"}}), 3u);
+  EXPECT_EQ(left({{"CUDA_VISIBLE_DEVICES", ""}}), 0u);
+}
+
+struct DeviceTree {
+  const char* name;
+  Tree tree;
+  const char* resource;  // nullptr: nothing is found
+  std::size_t count = 0;
+  const char* type = "";
+  const char* vendor = "";
+};
+
+class AcceleratorTree : public DetectTest, public testing::WithParamInterface<DeviceTree> {};
+
+TEST_P(AcceleratorTree, GivesWhatItsDriversShow) {
+  const DeviceTree& expected = GetParam();
+  Make(expected.tree);
+  const auto found =
+      DetectAccelerators({.root = root_, .nvml = ""}, {{"TPU_ACCELERATOR_TYPE", "v5litepod-4"}});
+  if (expected.resource == nullptr) {
+    EXPECT_TRUE(found.empty());
+    return;
+  }
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].resource, expected.resource);
+  EXPECT_EQ(found[0].devices.size(), expected.count) << found[0].derivation;
+  EXPECT_EQ(found[0].type, expected.type);
+  EXPECT_EQ(found[0].vendor, expected.vendor);
+  EXPECT_FALSE(found[0].derivation.empty());
+}
+
+Tree KfdNode(const std::string& number, const std::string& simd_count, const std::string& device) {
+  return {{"sys/class/kfd/kfd/topology/nodes/" + number + "/properties",
+           "cpu_cores_count 0\nsimd_count " + simd_count + "\nvendor_id 4098\ndevice_id " + device +
+               "\n"}};
+}
+
+Tree Joined(const std::vector<Tree>& trees) {
+  Tree all;
+  for (const Tree& tree : trees) all.insert(all.end(), tree.begin(), tree.end());
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Recorded, AcceleratorTree,
+    testing::Values(
+        DeviceTree{
+            "nothing", {{"dev/null", ""}, {"dev/hlx", ""}, {"dev/davinci_manager", ""}}, nullptr},
+        DeviceTree{"amd_mi300x",
+                   Joined({KfdNode("0", "0", "0"), KfdNode("1", "1216", "29857"),
+                           KfdNode("2", "1216", "29857")}),
+                   "GPU", 2, "AMD-Instinct-MI300X-OAM", "amd"},
+        DeviceTree{"amd_of_another_model", KfdNode("1", "240", "29772"), "GPU", 1, "", "amd"},
+        DeviceTree{"amd_cpu_only", KfdNode("0", "0", "0"), nullptr},
+        DeviceTree{"tpu",
+                   {{"dev/accel0", ""}, {"dev/accel1", ""}, {"dev/accel2", ""}, {"dev/accel3", ""}},
+                   "TPU",
+                   4,
+                   "TPU-V5LITEPOD",
+                   "google"},
+        DeviceTree{"tpu_by_vfio",
+                   {{"dev/vfio/0", ""},
+                    {"dev/vfio/1", ""},
+                    {"dev/vfio/vfio", ""},
+                    {"sys/bus/pci/devices/0000:00:04.0/vendor", "0x1ae0\n"},
+                    {"sys/bus/pci/devices/0000:00:05.0/vendor", "0x1ae0\n"},
+                    {"sys/bus/pci/devices/0000:00:06.0/vendor", "0x8086\n"}},
+                   "TPU",
+                   2,
+                   "TPU-V5LITEPOD",
+                   "google"},
+        DeviceTree{"vfio_of_others",
+                   {{"dev/vfio/0", ""}, {"sys/bus/pci/devices/0000:00:06.0/vendor", "0x8086\n"}},
+                   nullptr},
+        DeviceTree{"neuron",
+                   {{"dev/neuron0", ""},
+                    {"dev/neuron1", ""},
+                    {"sys/devices/virtual/neuron_device/neuron0/core_count", "2\n"},
+                    {"sys/devices/virtual/neuron_device/neuron1/core_count", "2\n"}},
+                   "neuron_cores",
+                   4,
+                   "aws-neuron-core",
+                   "aws"},
+        DeviceTree{"gaudi",
+                   {{"dev/accel/accel0", ""},
+                    {"dev/accel/accel1", ""},
+                    {"dev/accel/accel2", ""},
+                    {"sys/class/accel/accel0/device/vendor", "0x1da3\n"},
+                    {"sys/class/accel/accel1/device/vendor", "0x1da3\n"},
+                    {"sys/class/accel/accel2/device/vendor", "0x8086\n"}},
+                   "HPU",
+                   2,
+                   "Intel-GAUDI",
+                   "habana"},
+        DeviceTree{"gaudi_of_an_older_driver",
+                   {{"dev/hl0", ""}, {"dev/hl_controlD0", ""}},
+                   "HPU",
+                   1,
+                   "Intel-GAUDI",
+                   "habana"},
+        DeviceTree{"ascend",
+                   {{"dev/davinci0", ""}, {"dev/davinci7", ""}, {"dev/davinci_manager", ""}},
+                   "NPU",
+                   2,
+                   "",
+                   "huawei"},
+        DeviceTree{"rebellions", {{"dev/rbln0", ""}}, "RBLN", 1, "", "rebellions"},
+        DeviceTree{"furiosa",
+                   {{"dev/rngd/npu0", ""}, {"dev/rngd/npu0mgmt", ""}},
+                   "FURIOSA",
+                   1,
+                   "FURIOSA_RNGD",
+                   "furiosa"},
+        DeviceTree{"mobilint",
+                   {{"dev/aries0", ""}, {"dev/aries1", ""}},
+                   "MBLT",
+                   2,
+                   "MOBILINT_ARIES",
+                   "mobilint"},
+        DeviceTree{"tenstorrent",
+                   {{"dev/tenstorrent/0", ""}, {"dev/tenstorrent/1", ""}},
+                   "TTNPU",
+                   2,
+                   "",
+                   "tenstorrent"}),
+    [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace penstock::detect

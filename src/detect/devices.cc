@@ -53,11 +53,32 @@ std::string Quoted(const std::vector<std::string>& ids) {
   return "[" + text + "]";
 }
 
+// Only where all that are declared were found, and have names.
+void NameDetected(const Accelerators& found, const resources::ResourceSet& totals,
+                  VisibleDevices& visible) {
+  if (found.resource == "GPU") visible.gpu_vendor = found.vendor;
+  const auto declared = static_cast<std::size_t>(totals.Get(found.resource).Floor());
+  std::vector<std::string> ids;
+  for (const Accelerator& device : found.devices) {
+    if (!device.id.empty() && ids.size() < declared) ids.push_back(device.id);
+  }
+  if (declared > 0 && ids.size() == declared) visible.ids[found.resource] = std::move(ids);
+}
+
 }  // namespace
 
+std::optional<std::size_t> ShownDevices(const std::string& resource,
+                                        const base::Environment& environment) {
+  const Family* family = ShownFamily(resource, environment);
+  if (family == nullptr) return std::nullopt;
+  return IdsIn(environment.at(std::string(family->visible_env)), family->id_prefix).size();
+}
+
 Result<VisibleDevices> NameDevices(const resources::ResourceSet& totals,
-                                   const base::Environment& environment) {
+                                   const base::Environment& environment,
+                                   const std::vector<Accelerators>& detected) {
   VisibleDevices visible;
+  for (const Accelerators& found : detected) NameDetected(found, totals, visible);
   for (const auto& [resource, total] : totals.amounts()) {
     const Family* family = ShownFamily(resource, environment);
     if (family == nullptr) continue;

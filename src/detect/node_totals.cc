@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "detect/devices.h"
 #include "resources/node.h"
 
 namespace penstock::detect {
@@ -29,17 +30,40 @@ Status CheckKeys(const std::map<std::string, double>& resources) {
 
 }  // namespace
 
+std::vector<Accelerators> Shown(std::vector<Accelerators> accelerators,
+                                const base::Environment& environment) {
+  for (Accelerators& family : accelerators) {
+    const auto shown = ShownDevices(family.resource, environment);
+    if (!shown || *shown >= family.devices.size()) continue;
+    family.devices.resize(*shown);
+    family.derivation += ", of which the environment shows " + std::to_string(*shown);
+  }
+  std::erase_if(accelerators, [](const Accelerators& family) { return family.devices.empty(); });
+  return accelerators;
+}
+
+Detected DetectNode(const base::Environment& environment) {
+  return {.cpus = DetectCpus("/", AffinityCpus()),
+          .memory = DetectMemory("/"),
+          .accelerators = Shown(DetectAccelerators({}, environment), environment)};
+}
+
 Result<resources::ResourceSet> NodeTotals(const DeclaredResources& declared,
                                           const std::map<std::string, double>& overrides,
-                                          const Cpus& cpus, const Memory& memory,
-                                          const std::string& ip, bool is_head) {
+                                          const Detected& detected, const std::string& ip,
+                                          bool is_head) {
   if (Status bad = CheckKeys(declared.resources); !bad.ok()) return bad;
   std::map<std::string, double> totals = declared.resources;
-  const auto available = static_cast<double>(memory.available_bytes);
+  const auto available = static_cast<double>(detected.memory.available_bytes);
   const double store = declared.object_store_memory.value_or(
       std::floor(std::min(kStoreShare * available, kStoreMost)));
-  totals["CPU"] = declared.num_cpus.value_or(cpus.count);
+  totals["CPU"] = declared.num_cpus.value_or(detected.cpus.count);
   if (declared.num_gpus) totals["GPU"] = *declared.num_gpus;
+  for (const Accelerators& family : detected.accelerators) {
+    totals.try_emplace(family.resource, static_cast<double>(family.devices.size()));
+    if (family.type.empty() || totals.at(family.resource) <= 0) continue;
+    totals.try_emplace("accelerator_type:" + family.type, 1);
+  }
   totals["object_store_memory"] = store;
   totals["memory"] = declared.memory.value_or(std::max(0.0, available - store));
   for (const auto& [name, amount] : overrides) totals[name] = amount;

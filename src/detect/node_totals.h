@@ -4,7 +4,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "base/environment.h"
+#include "detect/accelerators.h"
 #include "detect/cpus.h"
 #include "detect/memory.h"
 #include "penstock/status.h"
@@ -21,12 +24,27 @@ struct DeclaredResources {
   std::map<std::string, double> resources;    // custom ones
 };
 
-// Whole amounts for everything, "node:<ip>" and, on the head, "node:__internal_head__".
-// `overrides` is RAY_OVERRIDE_RESOURCES: it wins over `declared`. kInvalidArgument with Ray's
-// words. Source: behaviour specification, 3.3.
+// What was detected.
+struct Detected {
+  Cpus cpus;
+  Memory memory;
+  std::vector<Accelerators> accelerators;  // of which the environment shows so many
+};
+
+// What this machine has and `environment` shows. Loads NVML if it is there.
+Detected DetectNode(const base::Environment& environment);
+
+// Leaves of each family as many as `environment` shows, which are known by its words then.
+std::vector<Accelerators> Shown(std::vector<Accelerators> accelerators,
+                                const base::Environment& environment);
+
+// Whole amounts for everything, "node:<ip>" and, on the head, "node:__internal_head__"; one of
+// "accelerator_type:<T>" where a type was detected. `overrides` is RAY_OVERRIDE_RESOURCES: it wins
+// over `declared`, which wins over what was detected. kInvalidArgument with Ray's words. Source:
+// behaviour specification, 3.3.
 Result<resources::ResourceSet> NodeTotals(const DeclaredResources& declared,
                                           const std::map<std::string, double>& overrides,
-                                          const Cpus& cpus, const Memory& memory,
-                                          const std::string& ip, bool is_head);
+                                          const Detected& detected, const std::string& ip,
+                                          bool is_head);
 
 }  // namespace penstock::detect
