@@ -230,6 +230,10 @@ TEST_F(InstanceTest, AConfigurationThatWasRefusedUnheardIsAskedForAgain) {
   // The shell's own command is not to have the pattern: it would be stopped too.
   const std::string controller = "'[p]enstock controller --instance " + folder_ + "'";
   Deploy("a", {{"user_config", "refuse"}}, "v1");
+  // The order is on its way: a deploy is answered before.
+  ASSERT_TRUE(Eventually([&] {
+    return Deployment("a").at("replica_states") != json{{"RUNNING", 1}};
+  }));
   Shell("pkill -STOP -f " + controller);
   ASSERT_TRUE(Eventually([&] { return Get("/a/refused") == "200 1"; }));
   Shell("pkill -9 -f " + controller);
@@ -473,8 +477,10 @@ TEST_F(InstanceTest, BadVariablesAreNamed) {
   EXPECT_THAT(refused("RAY_OVERRIDE_LABELS='{\"zone\": 1}'"),
               HasSubstr("RAY_OVERRIDE_LABELS: the value of 'zone' must be a text, got 1"));
   EXPECT_THAT(refused("RAY_SERVE_SLOW_STARTUP_WARNING_S=soon"),
-              HasSubstr("RAY_SERVE_SLOW_STARTUP_WARNING_S must be a number of seconds, 0 or more, "
-                        "got 'soon'"));
+              HasSubstr("RAY_SERVE_SLOW_STARTUP_WARNING_S must be a number of seconds from 0 to "
+                        "1e9, got 'soon'"));
+  EXPECT_THAT(refused("RAY_SERVE_COMPACTION_TIMEOUT_S=-1"),
+              HasSubstr("RAY_SERVE_COMPACTION_TIMEOUT_S must be a number of seconds"));
   StartHead("--labels zone=a,rack=1",
             "RAY_OVERRIDE_LABELS='{\"zone\": \"b\", \"ray.io/market-type\": \"spot\"}'");
   json labels = Call("cluster.resources", {}).at("nodes")[0].at("labels");
