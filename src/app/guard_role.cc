@@ -81,7 +81,9 @@ int RunGuard(const std::vector<std::string>& arguments) {
   if (agent == 0) RunAgent(arguments, before, self);
   // Who waits for the agent's report must see its end.
   ::close_range(kFirstInherited, ~0U, 0);
-  const base::UniqueFd membership = Join(arguments);
+  // Never closed by us: the kernel does when the process ends, and then it is gone from /proc but
+  // for its number. Who waited for its members finds none.
+  [[maybe_unused]] const int membership = Join(arguments).Release();
   const int status = WaitForAgent(agent, handled);
   engine::local::EndDescendants();
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
