@@ -77,9 +77,15 @@ void Claims::FindCandidates(const Deployment& deployment) {
   }
 }
 
-std::optional<Claims::Claim> Claims::Make(const DeploymentId& deployment, const Standing& standing,
-                                          const resources::Demand& demand,
+std::optional<Claims::Claim> Claims::Make(const DeploymentId& deployment, const Replica& replica,
+                                          const Standing& standing, const resources::Demand& demand,
                                           const placement::Policy& policy) {
+  if (const ClusterNode* node = later_.Find(replica.claim); node != nullptr) {
+    if (const auto room = placement::RoomOn(*node, demand)) {
+      Note(deployment, replica.claim, *room);
+      return Claim{.node = replica.claim, .displaced = {}};
+    }
+  }
   auto decision = placement::Place(later_, demand, policy, placement_);
   if (const auto* place = std::get_if<placement::Placed>(&decision)) {
     Note(deployment, place->node, place->allocation);

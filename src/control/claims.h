@@ -1,8 +1,8 @@
 // Room that becomes free, kept for the replicas that come first. Pure.
 //
 // Without it, what comes later takes what others left before enough of it is together. A value of
-// this kind lives for one round of placement: the next one comes to the same claims, because those
-// who have to go are stopping by then.
+// this kind lives for one round of placement. The next round comes to the same claims: by then
+// those who have to go are stopping, and each replica claims first where it did before.
 #pragma once
 
 #include <map>
@@ -27,11 +27,13 @@ class Claims {
     std::vector<ReplicaId> displaced;  // have to go for it; not those that go already
   };
 
-  // For a replica of `deployment` that has no room: finds where it would have some once those have
-  // gone that are going, else where the fewest have to go for it, those of the lowest priority.
-  // What is found is not found again. nullopt: there is nothing.
-  std::optional<Claim> Make(const DeploymentId& deployment, const Standing& standing,
-                            const resources::Demand& demand, const placement::Policy& policy);
+  // For `replica`, one of `deployment` that has no room: finds where it would have some once those
+  // have gone that are going, best where it has a claim already; else where the fewest have to go
+  // for it, those of the lowest priority. What is found is not found again. nullopt: there is
+  // nothing.
+  std::optional<Claim> Make(const DeploymentId& deployment, const Replica& replica,
+                            const Standing& standing, const resources::Demand& demand,
+                            const placement::Policy& policy);
 
   // What there is for those who come after: without what is claimed of what is free.
   const placement::Cluster& rest() const { return rest_; }

@@ -59,6 +59,7 @@ struct Replica {
   int gang_rank = 0;         // within it
   std::string pending_code;  // placement::kNeverFits or kFitsLater
   std::string pending_text;  // for people
+  NodeId claim;              // where room is kept for it; "" for nowhere
 
   TimePoint since{};        // when it began to wait for a place, then to initialise
   double started_unix = 0;  // when its process started; 0 before

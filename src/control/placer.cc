@@ -106,6 +106,19 @@ void Settle(const Deployment& deployment, Replica& replica, resources::Reservati
   replica.rank = RankOnNode(deployment, replica);
   replica.pending_code.clear();
   replica.pending_text.clear();
+  replica.claim.clear();
+}
+
+// Where room is kept for it, if there is enough by now.
+bool SettleWhereClaimed(State& state, const placement::Cluster& room, const Waiting& one) {
+  Replica& replica = *one.members.front();
+  const placement::ClusterNode* node = room.Find(replica.claim);
+  auto allocation = node == nullptr ? std::nullopt : placement::RoomOn(*node, one.wanted->demand);
+  if (!allocation) return false;
+  state.placement.last_node = replica.claim;
+  Settle(state.deployments.at(one.deployment), replica, {replica.claim, *std::move(allocation)});
+  Take(state, HeldBy(replica));
+  return true;
 }
 
 // Gives the members their places where `room` has some, or returns the code and the text of the
@@ -116,6 +129,7 @@ std::optional<std::pair<std::string, std::string>> PlaceOne(State& state,
                                                             const placement::Policy& policy) {
   const Deployment& deployment = state.deployments.at(one.deployment);
   if (!one.wanted->group) {
+    if (SettleWhereClaimed(state, room, one)) return std::nullopt;
     auto decision = placement::Place(room, one.wanted->demand, policy, state.placement);
     if (const auto* no = std::get_if<placement::Refused>(&decision)) {
       return std::pair(no->CodeText(), no->Text());
@@ -199,7 +213,10 @@ class Round {
   }
 
   void Claim(const Waiting& one) {
-    const auto claim = claims_->Make(one.deployment, one.standing, one.wanted->demand, policy_);
+    Replica& replica = *one.members.front();
+    const auto claim =
+        claims_->Make(one.deployment, replica, one.standing, one.wanted->demand, policy_);
+    replica.claim = claim ? claim->node : "";
     if (!claim || claim->displaced.empty()) return;
     const std::string why = one.standing.guaranteed
                                 ? "which has fewer replicas than it is guaranteed"
@@ -207,7 +224,7 @@ class Round {
     for (const ReplicaId& id : claim->displaced) {
       result_.displaced.emplace_back(id, "Replica '" + id.unique + "' made room for " +
                                              NameOf(one.deployment) + ", " + why + ".");
-      one.members.front()->pending_text +=
+      replica.pending_text +=
           ". It waits for a replica of " + NameOf(id.deployment) + ", which makes room for it.";
     }
   }

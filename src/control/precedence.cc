@@ -24,7 +24,7 @@ int HeldReplicas(const Deployment& deployment) {
 }
 
 bool MayDisplace(const Standing& standing, int priority) {
-  return standing.guaranteed ? priority <= standing.priority : priority < standing.priority;
+  return standing.guaranteed || priority < standing.priority;
 }
 
 }  // namespace penstock::control

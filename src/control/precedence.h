@@ -29,7 +29,8 @@ int GuaranteedReplicas(const Deployment& deployment);
 int HeldReplicas(const Deployment& deployment);
 
 // True when a replica that waits with `standing` may have the room of a replica that another
-// deployment of this priority has beyond what it is guaranteed.
+// deployment of this priority has beyond what it is guaranteed. Who goes before another may have at
+// least as much.
 bool MayDisplace(const Standing& standing, int priority);
 
 }  // namespace penstock::control

@@ -160,7 +160,8 @@ bool MayClaim(const Sim& sim, const Deployment& deployment, const Replica& repli
                                    .priority = deployment.target.spec.priority};
   if (deployment.gave_up || held >= deployment.target_replicas || replica.placed) return false;
   control::Claims claims(sim.controller->state());
-  return claims.Make(deployment.id, standing, control::DemandOf(deployment), {}).has_value();
+  return claims.Make(deployment.id, replica, standing, control::DemandOf(deployment), {})
+      .has_value();
 }
 
 // The reason why a replica waits, against what the nodes have.

@@ -87,12 +87,12 @@ TEST_F(PrecedenceTest, OfTheSamePriorityItIsFirstComeFirstServed) {
   EXPECT_EQ(sim.Running("b"), 3);
 }
 
-TEST_F(PrecedenceTest, AMinimumOfALowerPriorityTakesNothingFromAHigherOne) {
+TEST_F(PrecedenceTest, AMinimumGoesBeforeAnyPriority) {
   Settle("b", Elastic(1, 4, 5));
   sim.Deploy("a", {{"num_replicas", 1}});
   sim.Run(minutes(1));
-  EXPECT_EQ(sim.Running("a"), 0);
-  EXPECT_EQ(sim.Running("b"), 4);
+  EXPECT_EQ(sim.Running("a"), 1);
+  EXPECT_EQ(sim.Running("b"), 3);
 }
 
 TEST_F(PrecedenceTest, TheLowestPriorityMakesRoomFirst) {
