@@ -1,7 +1,6 @@
 #include "control/claims.h"
 
 #include <algorithm>
-#include <set>
 #include <tuple>
 #include <utility>
 #include <variant>

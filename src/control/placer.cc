@@ -217,15 +217,17 @@ class Round {
     const auto claim =
         claims_->Make(one.deployment, replica, one.standing, one.wanted->demand, policy_);
     replica.claim = claim ? claim->node : "";
-    if (!claim || claim->displaced.empty()) return;
+    if (!claim) return;
+    replica.pending_text += ". Room is kept for it on node '" +
+                            state_.cluster.Find(claim->node)->resources.spec().name +
+                            "', until those have left that leave.";
     const std::string why = one.standing.guaranteed
                                 ? "which has fewer replicas than it is guaranteed"
                                 : "whose priority is " + std::to_string(one.standing.priority);
     for (const ReplicaId& id : claim->displaced) {
       result_.displaced.emplace_back(id, "Replica '" + id.unique + "' made room for " +
                                              NameOf(one.deployment) + ", " + why + ".");
-      replica.pending_text +=
-          ". It waits for a replica of " + NameOf(id.deployment) + ", which makes room for it.";
+      replica.pending_text += " A replica of " + NameOf(id.deployment) + " makes room for it.";
     }
   }
 

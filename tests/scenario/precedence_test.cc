@@ -42,7 +42,9 @@ TEST_F(PrecedenceTest, WhatGoesBeyondAMinimumMakesRoomForAMinimum) {
               HasSubstr("made room for deployment 'd' in application 'a', which has fewer replicas "
                         "than it is guaranteed."));
   const std::string waits = sim.Find("a")->replicas.front().pending_text;
-  EXPECT_THAT(waits, HasSubstr("It waits for a replica of deployment 'd' in application 'b'"));
+  EXPECT_THAT(waits, HasSubstr("Room is kept for it on node 'head'"));
+  EXPECT_THAT(waits,
+              HasSubstr("A replica of deployment 'd' in application 'b' makes room for it."));
   sim.Run(seconds(2));
   EXPECT_EQ(sim.AppStatus("a"), "RUNNING");
   EXPECT_EQ(sim.Running("a"), 2);
@@ -116,6 +118,9 @@ TEST_F(PrecedenceTest, RoomIsKeptUntilAllOfItIsThere) {
   }
   sim.Run(seconds(2));
   EXPECT_EQ(sim.Running("c"), 0);
+  EXPECT_THAT(sim.Find("a")->replicas.front().pending_text,
+              HasSubstr("Room is kept for it on node 'head'"))
+      << "as long as it waits for the others";
   sim.Run(seconds(5));
   EXPECT_EQ(sim.Running("a"), 1);
   EXPECT_EQ(sim.Running("b"), 1);
